@@ -1,0 +1,2 @@
+//! pve-harden.
+fn main() {}

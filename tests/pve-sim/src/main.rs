@@ -1,0 +1,2 @@
+//! Stand-in for Proxmox VE programs, for the test lab only.
+fn main() {}
