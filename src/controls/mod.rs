@@ -1,0 +1,169 @@
+//! The catalogue: one row per hardening requirement. Pure; a control takes facts and policy and returns a value.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::facts::Facts;
+use crate::profile::policy::Policy;
+
+/// One hardening requirement with a stable id.
+pub trait Control: Sync {
+    /// What `explain` prints.
+    fn meta(&self) -> &'static Meta;
+
+    /// Whether the merged profile asks for it.
+    fn enabled(&self, policy: &Policy) -> bool;
+
+    /// Judges the node. Called only when enabled. Must not answer [`Status::Compliant`] without evidence, nor while
+    /// anything it depends on is unreadable.
+    fn evaluate(&self, facts: &Facts, policy: &Policy) -> Verdict;
+
+    /// Paths whose content the capture must contain for this control.
+    fn reads(&self, policy: &Policy) -> Vec<String> {
+        let _ = policy;
+        Vec::new()
+    }
+}
+
+/// Catalogue text of a control.
+#[derive(Debug)]
+pub struct Meta {
+    /// Stable id, `family.name`; also the path of its table in a profile.
+    pub id: &'static str,
+    /// What is required, one line.
+    pub title: &'static str,
+    /// Why it matters on a PVE node.
+    pub why: &'static str,
+    /// What is read and compared.
+    pub checked: &'static str,
+    /// What goes wrong when it is done the way general guides say.
+    pub naive: &'static str,
+    /// Where the requirement and the facts come from.
+    pub references: &'static [Reference],
+    /// 1 everyone, 2 stricter, 3 with real drawbacks.
+    pub level: u8,
+    /// How bad a difference is.
+    pub severity: Severity,
+}
+
+/// A source. CIS numbers only: the text is licensed.
+#[derive(Debug, Clone, Copy)]
+pub enum Reference {
+    /// Section of the HomeSecExplorer Proxmox hardening guide for PVE 9.
+    Guide(&'static str),
+    /// Number in CIS Debian 13 v1.0.0.
+    Cis13(&'static str),
+    /// Number in CIS Debian 12 v1.1.0.
+    Cis12(&'static str),
+    /// Manual page, e.g. "sshd_config(5)".
+    Man(&'static str),
+    /// Source file of Proxmox or Debian that shows the behaviour.
+    Source(&'static str),
+}
+
+/// How bad a difference is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Good to have.
+    Low,
+    /// Weakens the node.
+    Medium,
+    /// Opens the node.
+    High,
+}
+
+/// What a control found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use]
+pub struct Verdict {
+    /// The judgement.
+    pub status: Status,
+    /// What was read, where, and what it said.
+    pub evidence: Vec<Evidence>,
+}
+
+/// The judgement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum Status {
+    /// The node is as the policy wants it.
+    Compliant,
+    /// It is not; the changes put it right. An empty list is a finding that needs a person (`advice` says what to do).
+    Differs {
+        /// Steps, in any order; the plan sorts them.
+        changes: Vec<Change>,
+        /// What a person must do when there is no change for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        advice: Option<String>,
+    },
+    /// It cannot be told.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+    /// The requirement makes no sense on this node.
+    NotApplicable {
+        /// Why.
+        why: String,
+    },
+    /// What the policy wants would harm this node; nothing may be applied until the policy changes.
+    Refused {
+        /// Why, and the way out.
+        why: String,
+    },
+}
+
+/// One observation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was asked, e.g. "sshd -T -C user=root,addr=203.0.113.1".
+    pub source: String,
+    /// What it said, e.g. "permitrootlogin yes". Node content: escape before showing.
+    pub found: String,
+    /// What the policy wants, e.g. "no (baseline:12)".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+}
+
+impl Evidence {
+    /// An observation with what was wanted.
+    pub fn new(source: impl Into<String>, found: impl Into<String>, wanted: impl Into<String>) -> Self {
+        Self { source: source.into(), found: found.into(), wanted: Some(wanted.into()) }
+    }
+}
+
+impl Verdict {
+    /// Compliant, with what proves it.
+    pub fn compliant(evidence: Vec<Evidence>) -> Self {
+        Self { status: Status::Compliant, evidence }
+    }
+
+    /// Differs, with the changes that put it right.
+    pub fn differs(changes: Vec<Change>, evidence: Vec<Evidence>) -> Self {
+        Self { status: Status::Differs { changes, advice: None }, evidence }
+    }
+
+    /// A finding for a person.
+    pub fn advise(advice: impl Into<String>, evidence: Vec<Evidence>) -> Self {
+        Self { status: Status::Differs { changes: Vec::new(), advice: Some(advice.into()) }, evidence }
+    }
+
+    /// Cannot be told.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { status: Status::Unknown { why: why.into() }, evidence: Vec::new() }
+    }
+
+    /// Makes no sense here.
+    pub fn not_applicable(why: impl Into<String>) -> Self {
+        Self { status: Status::NotApplicable { why: why.into() }, evidence: Vec::new() }
+    }
+
+    /// Would harm.
+    pub fn refused(why: impl Into<String>) -> Self {
+        Self { status: Status::Refused { why: why.into() }, evidence: Vec::new() }
+    }
+}
+
+/// Every control, in the order of reports.
+pub const CATALOGUE: &[&dyn Control] = &[];

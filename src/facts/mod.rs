@@ -1,0 +1,391 @@
+//! The typed reading of a node. Pure: a [`Capture`](crate::transport::capture::Capture) goes in, [`Facts`] come out,
+//! nothing is judged here.
+
+mod reading;
+
+pub use reading::Reading;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Everything the controls may know of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// How the tool is logged in.
+    pub session: Reading<Session>,
+    /// When the node was read, by the node's own clock.
+    pub taken: Reading<Timestamp>,
+    /// PVE's release; absent on a host that is not PVE.
+    pub pve: Reading<PveRelease>,
+    /// `hostname` in short form, which is the node's name in the cluster.
+    pub node_name: Reading<String>,
+    /// Absent on a standalone node.
+    pub cluster: Reading<Cluster>,
+    /// All addresses of the node's interfaces with their prefix length.
+    pub addresses: Reading<Vec<IpNet>>,
+    /// Whether /etc/pve is the mounted cluster file system.
+    pub pmxcfs_mounted: Reading<bool>,
+    /// /etc/passwd, /etc/group and what may be told of /etc/shadow.
+    pub accounts: Accounts,
+    /// `sudo -l -U NAME` per account that is asked for; absent without sudo.
+    pub sudo: BTreeMap<String, Reading<SudoRights>>,
+    /// sshd's effective settings and their files.
+    pub sshd: Sshd,
+    /// PAM services, file name → lines of the stack with includes resolved, in order.
+    pub pam: BTreeMap<String, Reading<PamStack>>,
+    /// Installed Debian packages.
+    pub packages: Reading<BTreeMap<String, Package>>,
+    /// systemd units that were asked for.
+    pub units: Reading<BTreeMap<String, Unit>>,
+    /// Listening sockets.
+    pub listeners: Reading<Vec<Listener>>,
+    /// Files and directories by path, with content unless it is secret or too large.
+    pub files: BTreeMap<String, Reading<FileFact>>,
+    /// Successful root logins over SSH of the last 30 days.
+    pub root_logins: Reading<Vec<RootLogin>>,
+    /// Runs this tool left on the node, newest last.
+    pub runs: Reading<Vec<RunFact>>,
+    /// Processes that forward or otherwise use root SSH and other named observations, for notes in the plan.
+    pub notes: Vec<String>,
+}
+
+impl Facts {
+    /// The reading of a path; [`Reading::NotAsked`] when the capture did not include it.
+    pub fn file(&self, path: &str) -> &Reading<FileFact> {
+        const NOT_ASKED: &Reading<FileFact> = &Reading::NotAsked;
+        self.files.get(path).unwrap_or(NOT_ASKED)
+    }
+
+    /// Every other member's addresses: all corosync links, `.members`, and addresses in the migration network.
+    pub fn peer_addresses(&self) -> BTreeSet<IpAddr> {
+        self.cluster
+            .known()
+            .map(|cluster| cluster.peers.iter().flat_map(|peer| peer.addresses.iter().copied()).collect())
+            .unwrap_or_default()
+    }
+}
+
+/// The login that read the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Login name.
+    pub user: String,
+    /// Whether `sudo` was needed to become root.
+    pub through_sudo: bool,
+    /// The operator's address as the node sees it (SSH_CONNECTION); absent in a local capture.
+    pub operator: Option<IpAddr>,
+    /// The node's own address of this connection.
+    pub server: Option<IpAddr>,
+    /// The port sshd answered on.
+    pub server_port: Option<u16>,
+}
+
+/// `pveversion`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PveRelease {
+    /// 8, 9, …
+    pub major: u32,
+    /// Minor release.
+    pub minor: u32,
+    /// As the node says it, e.g. "9.2.11".
+    pub text: String,
+    /// Debian's VERSION_ID, e.g. 13.
+    pub debian: u32,
+}
+
+/// Cluster membership from corosync.conf and /etc/pve/.members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// totem.cluster_name.
+    pub name: String,
+    /// Whether this node has quorum.
+    pub quorate: bool,
+    /// The other members.
+    pub peers: Vec<Peer>,
+    /// datacenter.cfg `migration: network=…`.
+    pub migration_network: Option<IpNet>,
+}
+
+/// Another member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Node name.
+    pub name: String,
+    /// Every address: ring0_addr…ring7_addr, `.members` ip, and resolved names.
+    pub addresses: BTreeSet<IpAddr>,
+    /// `.members` online flag.
+    pub online: bool,
+}
+
+/// Account databases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    /// /etc/passwd by name.
+    pub users: Reading<BTreeMap<String, User>>,
+    /// /etc/group by name.
+    pub groups: Reading<BTreeMap<String, Group>>,
+    /// /etc/shadow by name, without the hashes.
+    pub shadow: Reading<BTreeMap<String, Shadow>>,
+    /// Names with a running session (loginctl or /run/utmp).
+    pub connected: Reading<BTreeSet<String>>,
+    /// authorized_keys of the accounts that were asked for, by account name.
+    pub authorized_keys: BTreeMap<String, Reading<AuthorizedKeys>>,
+}
+
+/// A line of /etc/passwd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// Numeric id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// GECOS.
+    pub gecos: String,
+    /// Home directory.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+}
+
+/// A line of /etc/group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Numeric id.
+    pub gid: u32,
+    /// Supplementary members.
+    pub members: BTreeSet<String>,
+}
+
+/// What crosses the wire of a line of /etc/shadow: never the hash, but what can be judged of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// What kind of password there is.
+    pub password: PasswordState,
+    /// Last change in days since 1970; 0 forces a change at the next login.
+    pub last_change: Option<i64>,
+    /// Minimum days.
+    pub min_days: Option<i64>,
+    /// Maximum days.
+    pub max_days: Option<i64>,
+    /// Warning days.
+    pub warn_days: Option<i64>,
+    /// Inactive days.
+    pub inactive_days: Option<i64>,
+    /// Account expiry in days since 1970.
+    pub expires: Option<i64>,
+    /// SHA-256 of the hash field, salted per capture with a value the tool chose, so that "is it the hash of the
+    /// site" can be answered without the hash crossing the wire.
+    pub hash_digest: Option<String>,
+}
+
+/// Kind of password field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PasswordState {
+    /// A usable hash with its crypt(5) prefix, e.g. "y" for yescrypt.
+    Hash(String),
+    /// A hash behind `!`.
+    Locked(String),
+    /// `*`, `!` or `!!`: no password can match.
+    None,
+    /// Empty: no password is needed.
+    Empty,
+}
+
+/// `sudo -l -U NAME`, reduced to the question the guard asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SudoRights {
+    /// May run every command as root.
+    pub all_as_root: bool,
+    /// Without a password.
+    pub nopasswd: bool,
+    /// The lines as sudo printed them.
+    pub lines: Vec<String>,
+}
+
+/// Public keys of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizedKeys {
+    /// The file that was read, after following links.
+    pub path: String,
+    /// Whether that file lies on a local disk, not on pmxcfs.
+    pub local: bool,
+    /// Lines that are keys.
+    pub lines: Vec<String>,
+}
+
+/// sshd.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sshd {
+    /// (major, minor) of OpenSSH, e.g. (10, 0).
+    pub version: Reading<(u32, u32)>,
+    /// `sshd -T` without `-C`: keyword → value, as printed, lower case; repeated keywords are joined by newlines.
+    pub global: Reading<SshdSettings>,
+    /// `sshd -T -C CASE` per case.
+    pub cases: BTreeMap<SshdCase, Reading<SshdSettings>>,
+    /// Whether the main file has an Include of sshd_config.d at its head, outside any Match.
+    pub includes_dropins: Reading<bool>,
+    /// Algorithms this sshd knows, by `ssh -Q` name (kex, cipher, mac, HostKeyAlgorithms); the probe names them.
+    pub algorithms: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// `sshd -T` output.
+pub type SshdSettings = BTreeMap<String, String>;
+
+/// Who connects from where; one question to `sshd -T -C`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SshdCase {
+    /// What the case stands for.
+    pub who: CaseKind,
+    /// Login name.
+    pub user: String,
+    /// Source address.
+    pub address: IpAddr,
+}
+
+impl SshdCase {
+    /// The argument of `sshd -C`. The host name is not looked up: `Match Host` sees the address.
+    pub fn spec(&self) -> String {
+        format!("user={},host={},addr={}", self.user, self.address, self.address)
+    }
+}
+
+/// Meaning of an [`SshdCase`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaseKind {
+    /// root from an address that is neither a peer nor in a management network.
+    RootOutside,
+    /// root from a cluster peer.
+    RootPeer,
+    /// root from the operator's own address.
+    RootOperator,
+    /// An administrator of the site from the operator's address or a management network.
+    Admin,
+    /// Any other account from outside.
+    OtherOutside,
+}
+
+/// A PAM service with its includes resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PamStack {
+    /// Rules in order.
+    pub rules: Vec<PamRule>,
+}
+
+/// One rule of a PAM stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PamRule {
+    /// auth, account, password or session.
+    pub facility: String,
+    /// required, sufficient, `[success=1 default=ignore]`, …
+    pub control: String,
+    /// pam_unix.so.
+    pub module: String,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// File the rule stands in.
+    pub file: String,
+}
+
+/// An installed package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Version.
+    pub version: String,
+    /// dpkg's three-letter state says "installed".
+    pub installed: bool,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// loaded, not-found, masked.
+    pub load: String,
+    /// active, inactive, failed.
+    pub active: String,
+    /// enabled, disabled, static, masked, …
+    pub file_state: String,
+}
+
+/// A listening socket (`ss -tulpnH`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// tcp or udp.
+    pub protocol: String,
+    /// Bound address; unspecified addresses mean all.
+    pub address: IpAddr,
+    /// Bound interface, for link-local and SO_BINDTODEVICE sockets.
+    pub interface: Option<String>,
+    /// Port.
+    pub port: u16,
+    /// Process name, if told.
+    pub process: Option<String>,
+}
+
+/// Metadata of a path, and its content where it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFact {
+    /// Kind of file.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub owner: String,
+    /// Owning group.
+    pub group: String,
+    /// Lower-case hex SHA-256 of the content; none for directories and links.
+    pub digest: Option<String>,
+    /// Content; none when it was not asked for, is not UTF-8, or was cut out as secret on the node.
+    pub content: Option<String>,
+    /// Seconds since 1970.
+    pub modified: Option<i64>,
+}
+
+/// Kind of file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link and where it points.
+    Symlink(String),
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// A successful login of root over SSH, counted per source and method.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootLogin {
+    /// Source address.
+    pub from: IpAddr,
+    /// publickey, password, keyboard-interactive/pam.
+    pub method: String,
+    /// Key fingerprint, for public keys.
+    pub key: Option<String>,
+    /// How often.
+    pub count: u32,
+    /// Last time, seconds since 1970.
+    pub last: i64,
+}
+
+/// A run recorded under /var/lib/pve-harden/runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFact {
+    /// Run id.
+    pub id: String,
+    /// open, committed, undone, failed.
+    pub outcome: String,
+    /// meta.json as written by the run.
+    pub meta: serde_json::Value,
+    /// state.json as written at commit: managed object → digest.
+    pub state: Option<serde_json::Value>,
+}

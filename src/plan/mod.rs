@@ -1,0 +1,91 @@
+//! From verdicts to one sealed, ordered list of changes. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::change::Change;
+use crate::controls::Verdict;
+use crate::profile::policy::Digests;
+
+/// What will happen on one node; what is shown is this object, and what runs is this object.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Name of the node in the site.
+    pub node: String,
+    /// SHA-256 over everything below; the run records it.
+    pub seal: String,
+    /// Changes in the order they run.
+    pub changes: Vec<Change>,
+    /// State the plan was computed from: path → what it was. Re-read under the lock before the first change.
+    pub expects: BTreeMap<String, Expect>,
+    /// What each selected control found, by id in catalogue order.
+    pub verdicts: Vec<(String, Verdict)>,
+    /// Things to know before saying yes: who will be refused, what drops, packages not covered.
+    pub notes: Vec<String>,
+    /// Reasons not to apply; non-empty means exit 4.
+    pub refusals: Vec<Refusal>,
+    /// What must be shown before the run may be committed.
+    pub proofs: Vec<Proof>,
+    /// What the plan was made from.
+    pub digests: Digests,
+}
+
+/// State of one path at capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// Not there.
+    Absent,
+    /// A regular file with this SHA-256, mode, owner and group.
+    File {
+        /// Hex digest.
+        digest: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner name.
+        owner: String,
+        /// Group name.
+        group: String,
+    },
+    /// A directory with this mode, owner and group.
+    Directory {
+        /// Permission bits.
+        mode: u32,
+        /// Owner name.
+        owner: String,
+        /// Group name.
+        group: String,
+    },
+}
+
+/// Why the lock-out guard says no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What would go wrong.
+    pub reason: String,
+    /// The way out.
+    pub way_out: String,
+}
+
+/// What a fresh login must show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "proof", rename_all = "kebab-case")]
+pub enum Proof {
+    /// A new TCP connection, key login as this admin, and root through sudo.
+    AdminLogin {
+        /// Linux name.
+        user: String,
+        /// Whether it must already hold after the accounts stage, before anything else is changed.
+        after_accounts: bool,
+    },
+    /// One real password authentication on the node through PAM (`sudo`-less helper), when PAM or accounts changed.
+    PasswordAuth,
+    /// 8006 answers a TLS handshake and HTTP 200.
+    WebInterface,
+    /// root's key login in BatchMode from this node to each online peer and back.
+    PeerSsh {
+        /// Node names.
+        peers: Vec<String>,
+    },
+}
