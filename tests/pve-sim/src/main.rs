@@ -1,2 +1,70 @@
-//! Stand-in for Proxmox VE programs, for the test lab only.
-fn main() {}
+//! Stand-in for Proxmox VE's own programs, for the test lab only.
+//!
+//! One binary, called by many names: on a lab node `/usr/sbin/pveum`, `/usr/bin/pmxcfs` and the others are symbolic
+//! links to it, where the real packages put their programs. It answers as recordings of the real programs do.
+//! It is written from the outside: it shares no code and no parser with pve-harden, so that a misunderstanding
+//! in one of the two shows as a disagreement.
+//!
+//! | room | stands for |
+//! |---|---|
+//! | `install` | what the packages and the installer leave on a fresh node |
+//! | `pmxcfs` | the cluster file system on /etc/pve |
+//! | `idle` | daemons of which only the presence counts |
+
+mod applet;
+mod console;
+mod daemon;
+mod files;
+mod idle;
+mod install;
+mod node;
+mod pmxcfs;
+mod release;
+mod syslog;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use applet::Applet;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args();
+    let called = words.next().unwrap_or_default();
+    let mut name = base_name(&called).to_owned();
+    let mut arguments: Vec<String> = words.collect();
+    if name == "pve-sim" {
+        if arguments.first().is_some_and(|word| word == "install") {
+            return finish(install::run(&arguments).map(|()| 0));
+        }
+        if arguments.is_empty() {
+            console::complain("usage: pve-sim install …, or pve-sim PROGRAM [ARGUMENT…]");
+            return ExitCode::from(2);
+        }
+        name = arguments.remove(0);
+    }
+    match applet::find(&name) {
+        Some(Applet { run, .. }) => finish(run(&arguments)),
+        None => {
+            console::complain(format!("pve-sim: no stand-in for '{name}'"));
+            ExitCode::from(127)
+        }
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    Path::new(path)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or(path)
+}
+
+/// The exit status; an error prints as Perl's `die` does and gives 255.
+fn finish(outcome: anyhow::Result<u8>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            console::complain(format!("{error:#}").trim_end());
+            ExitCode::from(255)
+        }
+    }
+}

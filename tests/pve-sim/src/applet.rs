@@ -1,0 +1,50 @@
+//! The programs that this binary stands in for, and where a real node has them.
+
+use anyhow::Result;
+
+use crate::{idle, pmxcfs};
+
+/// What a program gets: the words after its name.
+pub type Arguments = Vec<String>;
+
+/// One stand-in.
+pub struct Applet {
+    /// Name of the command.
+    pub name: &'static str,
+    /// Folder that the real package installs it in.
+    pub folder: &'static str,
+    /// The program: its exit status, or an error that is printed and exits 255 as in Perl's `die`.
+    pub run: fn(&Arguments) -> Result<u8>,
+}
+
+impl Applet {
+    /// Where the command lies on a node.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.folder, self.name)
+    }
+}
+
+const fn applet(
+    name: &'static str,
+    folder: &'static str,
+    run: fn(&Arguments) -> Result<u8>,
+) -> Applet {
+    Applet { name, folder, run }
+}
+
+/// Every program, by name.
+pub const APPLETS: &[Applet] = &[
+    applet("pmxcfs", "/usr/bin", pmxcfs::run),
+    applet("pvestatd", "/usr/bin", idle::pvestatd),
+    applet("pvescheduler", "/usr/bin", idle::pvescheduler),
+    applet("spiceproxy", "/usr/bin", idle::spiceproxy),
+    applet("pve-ha-crm", "/usr/sbin", idle::pve_ha_crm),
+    applet("pve-ha-lrm", "/usr/sbin", idle::pve_ha_lrm),
+    applet("pvefw-logger", "/usr/sbin", idle::pvefw_logger),
+    applet("watchdog-mux", "/usr/sbin", idle::watchdog_mux),
+];
+
+/// The applet of that name.
+pub fn find(name: &str) -> Option<&'static Applet> {
+    APPLETS.iter().find(|applet| applet.name == name)
+}

@@ -1,0 +1,32 @@
+//! The binary itself and its many names.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::below;
+use crate::applet::APPLETS;
+use crate::files::lay_out;
+use crate::release::{MARKER, Release};
+
+const BINARY: &str = "/usr/lib/pve-sim/pve-sim";
+
+/// Copies this program into the node and links every name to it.
+pub fn install(root: &Path, release: Release) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("own path")?;
+    let program = std::fs::read(&own).with_context(|| format!("reading {}", own.display()))?;
+    lay_out(&below(root, BINARY), &program, 0o755)?;
+    lay_out(&below(root, MARKER), format!("{}\n", release.major()).as_bytes(), 0o644)?;
+    link(root, "/usr/bin/pve-sim")?;
+    for applet in APPLETS {
+        link(root, &applet.path())?;
+    }
+    Ok(())
+}
+
+fn link(root: &Path, path: &str) -> anyhow::Result<()> {
+    let at = below(root, path);
+    let _ = std::fs::remove_file(&at);
+    symlink(BINARY, &at).with_context(|| format!("linking {}", at.display()))
+}
