@@ -24,11 +24,7 @@ impl Applet {
     }
 }
 
-const fn applet(
-    name: &'static str,
-    folder: &'static str,
-    run: fn(&Arguments) -> Result<u8>,
-) -> Applet {
+const fn applet(name: &'static str, folder: &'static str, run: fn(&Arguments) -> Result<u8>) -> Applet {
     Applet { name, folder, run }
 }
 

@@ -32,12 +32,7 @@ pub fn is_child() -> bool {
 ///
 /// # Errors
 /// The child ended before it was ready; its messages have gone to stderr by then.
-pub fn start(
-    program: &Path,
-    arguments: &[&str],
-    pid_file: &Path,
-    run_as: Option<RunAs>,
-) -> anyhow::Result<()> {
+pub fn start(program: &Path, arguments: &[&str], pid_file: &Path, run_as: Option<RunAs>) -> anyhow::Result<()> {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -49,9 +44,7 @@ pub fn start(
     if let Some(RunAs { uid, gid }) = run_as {
         command.uid(uid).gid(gid);
     }
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("starting {}", program.display()))?;
+    let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
     let mut sign = [0_u8; 1];
     let read = match child.stdout.take() {
         Some(mut pipe) => pipe.read(&mut sign).unwrap_or(0),
@@ -90,10 +83,6 @@ pub fn wait_for_signal() -> anyhow::Result<i32> {
 
 /// The process id in a pid file, if that process lives.
 pub fn running_pid(pid_file: &Path) -> Option<i32> {
-    let pid: i32 = std::fs::read_to_string(pid_file)
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid: i32 = std::fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
     Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
 }

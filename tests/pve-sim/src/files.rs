@@ -16,12 +16,7 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()
         .with_context(|| format!("no file name in {}", path.display()))?;
     let temporary = path.with_file_name(format!("{name}.tmp.{}", std::process::id()));
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -37,8 +32,7 @@ pub fn lay_out(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
     }
-    let mut file =
-        File::create(path).with_context(|| format!("creating {}", path.display()))?;
+    let mut file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
     file.write_all(content)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(())

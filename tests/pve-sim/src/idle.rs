@@ -26,7 +26,10 @@ pub fn pvescheduler(arguments: &Arguments) -> Result<u8> {
 
 /// `spiceproxy`, which listens on 3128 and says nothing.
 pub fn spiceproxy(arguments: &Arguments) -> Result<u8> {
-    idle(arguments, &Idle { program: "/usr/bin/spiceproxy", pid_file: "/run/pveproxy/spiceproxy.pid", port: Some(3128) })
+    idle(
+        arguments,
+        &Idle { program: "/usr/bin/spiceproxy", pid_file: "/run/pveproxy/spiceproxy.pid", port: Some(3128) },
+    )
 }
 
 /// `pve-ha-crm`

@@ -52,10 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn base_name(path: &str) -> &str {
-    Path::new(path)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or(path)
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
 }
 
 /// The exit status; an error prints as Perl's `die` does and gives 255.

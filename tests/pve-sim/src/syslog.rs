@@ -31,12 +31,7 @@ impl Syslog {
 
     /// Sends one line. A node without a journal loses it, as with `syslog(3)`.
     pub fn log(&self, severity: Severity, message: &str) {
-        let line = format!(
-            "<{}>{}[{}]: {message}",
-            Self::DAEMON | severity as u8,
-            self.ident,
-            std::process::id()
-        );
+        let line = format!("<{}>{}[{}]: {message}", Self::DAEMON | severity as u8, self.ident, std::process::id());
         if let Ok(socket) = UnixDatagram::unbound() {
             let _ = socket.send_to(line.as_bytes(), "/dev/log");
         }

@@ -35,9 +35,7 @@ pub fn cluster_key(name: &str, cache: Option<&Path>) -> anyhow::Result<Vec<u8>> 
 }
 
 fn rsa(cache: Option<&Path>, name: &str, bits: u32) -> anyhow::Result<PKey<Private>> {
-    let pem = cached(cache, name, || {
-        Ok(PKey::from_rsa(Rsa::generate(bits)?)?.private_key_to_pem_pkcs8()?)
-    })?;
+    let pem = cached(cache, name, || Ok(PKey::from_rsa(Rsa::generate(bits)?)?.private_key_to_pem_pkcs8()?))?;
     PKey::private_key_from_pem(&pem).with_context(|| format!("key {name} of the cache"))
 }
 

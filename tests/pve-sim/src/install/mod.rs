@@ -72,9 +72,7 @@ impl FromStr for Member {
         Ok(Self {
             name: name.to_owned(),
             address: v4.parse().with_context(|| format!("'{v4}' is no IPv4 address"))?,
-            address6: v6
-                .map(|v6| v6.parse().with_context(|| format!("'{v6}' is no IPv6 address")))
-                .transpose()?,
+            address6: v6.map(|v6| v6.parse().with_context(|| format!("'{v6}' is no IPv6 address"))).transpose()?,
         })
     }
 }

@@ -77,7 +77,11 @@ const UNITS: &[Unit] = &[
             "Wants=corosync.service pve-cluster.service",
             "After=corosync.service pve-cluster.service",
         ],
-        start: Start::Daemon { program: "/usr/bin/pvedaemon", pid_file: "/run/pvedaemon.pid", more: &["Restart=on-failure"] },
+        start: Start::Daemon {
+            program: "/usr/bin/pvedaemon",
+            pid_file: "/run/pvedaemon.pid",
+            more: &["Restart=on-failure"],
+        },
         target: MULTI_USER,
     },
     Unit {
@@ -88,7 +92,11 @@ const UNITS: &[Unit] = &[
             "Wants=pve-cluster.service pvedaemon.service ssh.service pve-storage.target",
             "After=pve-storage.target pve-cluster.service pvedaemon.service ssh.service",
         ],
-        start: Start::Daemon { program: "/usr/bin/pveproxy", pid_file: "/run/pveproxy/pveproxy.pid", more: &["ExecStartPre=-/usr/bin/pvecm updatecerts --silent", "Restart=on-failure"] },
+        start: Start::Daemon {
+            program: "/usr/bin/pveproxy",
+            pid_file: "/run/pveproxy/pveproxy.pid",
+            more: &["ExecStartPre=-/usr/bin/pvecm updatecerts --silent", "Restart=on-failure"],
+        },
         target: MULTI_USER,
     },
     Unit {
@@ -117,7 +125,11 @@ const UNITS: &[Unit] = &[
             "Wants=pve-cluster.service",
             "After=pve-cluster.service pve-guests.service pve-storage.target",
         ],
-        start: Start::Daemon { program: "/usr/bin/pvescheduler", pid_file: "/run/pvescheduler.pid", more: &["KillMode=process"] },
+        start: Start::Daemon {
+            program: "/usr/bin/pvescheduler",
+            pid_file: "/run/pvescheduler.pid",
+            more: &["KillMode=process"],
+        },
         target: MULTI_USER,
     },
     Unit {
@@ -155,7 +167,11 @@ const UNITS: &[Unit] = &[
             "Wants=pve-cluster.service watchdog-mux.service pvedaemon.service pve-ha-crm.service lxc.service ssh.service",
             "After=pve-cluster.service watchdog-mux.service pvedaemon.service pve-ha-crm.service lxc.service ssh.service pveproxy.service corosync.service",
         ],
-        start: Start::Daemon { program: "/usr/sbin/pve-ha-lrm", pid_file: "/run/pve-ha-lrm.pid", more: &["TimeoutStopSec=infinity"] },
+        start: Start::Daemon {
+            program: "/usr/sbin/pve-ha-lrm",
+            pid_file: "/run/pve-ha-lrm.pid",
+            more: &["TimeoutStopSec=infinity"],
+        },
         target: MULTI_USER,
     },
     Unit {
@@ -166,7 +182,11 @@ const UNITS: &[Unit] = &[
             "Wants=pve-cluster.service watchdog-mux.service",
             "After=pve-cluster.service watchdog-mux.service corosync.service",
         ],
-        start: Start::Daemon { program: "/usr/sbin/pve-ha-crm", pid_file: "/run/pve-ha-crm.pid", more: &["TimeoutStopSec=65"] },
+        start: Start::Daemon {
+            program: "/usr/sbin/pve-ha-crm",
+            pid_file: "/run/pve-ha-crm.pid",
+            more: &["TimeoutStopSec=65"],
+        },
         target: MULTI_USER,
     },
     Unit {

@@ -33,11 +33,7 @@ pub fn chmod(path: &str, mode: u32) -> Result<(), Errno> {
 
 /// `chown` accepts exactly root and www-data.
 pub fn chown(uid: Option<u32>, gid: Option<u32>, www_data: u32) -> Result<(), Errno> {
-    if uid.unwrap_or(0) == 0 && gid.unwrap_or(www_data) == www_data {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
+    if uid.unwrap_or(0) == 0 && gid.unwrap_or(www_data) == www_data { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 #[cfg(test)]

@@ -55,9 +55,7 @@ impl Quorum {
         if quorate {
             *frozen = None;
         } else if before || frozen.is_none() {
-            *frozen = Store::open(&self.database)
-                .ok()
-                .filter(|store| store.freeze().is_ok());
+            *frozen = Store::open(&self.database).ok().filter(|store| store.freeze().is_ok());
         }
     }
 

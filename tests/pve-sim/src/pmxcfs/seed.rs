@@ -33,9 +33,9 @@ fn copy_folder(store: &mut Store, parent: u64, from: &Path) -> anyhow::Result<()
         if file.file_type()?.is_dir() {
             let folder = match store.child(parent, &name) {
                 Ok(entry) => entry,
-                Err(_) => store
-                    .create(parent, &name, Kind::Folder)
-                    .map_err(|error| anyhow!("creating {name}: {error:?}"))?,
+                Err(_) => {
+                    store.create(parent, &name, Kind::Folder).map_err(|error| anyhow!("creating {name}: {error:?}"))?
+                }
             };
             copy_folder(store, folder.inode, &file.path())?;
         } else {
@@ -48,9 +48,7 @@ fn copy_folder(store: &mut Store, parent: u64, from: &Path) -> anyhow::Result<()
 /// Another member may plant the same moment: what it made is kept.
 fn put_file(store: &mut Store, parent: u64, name: &str, content: &[u8]) -> anyhow::Result<()> {
     match store.create(parent, name, Kind::File) {
-        Ok(entry) => store
-            .write(entry.inode, 0, content)
-            .map_err(|error| anyhow!("writing {name}: {error:?}")),
+        Ok(entry) => store.write(entry.inode, 0, content).map_err(|error| anyhow!("writing {name}: {error:?}")),
         Err(error) if error == fuser::Errno::EEXIST => Ok(()),
         Err(error) => Err(anyhow!("creating {name}: {error:?}")),
     }

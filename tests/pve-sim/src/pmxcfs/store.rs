@@ -89,9 +89,7 @@ impl Store {
 
     /// Number of changes ever made; it grows by one with each.
     pub fn version(&self) -> Result<u64> {
-        self.connection
-            .query_row("SELECT version FROM tree WHERE inode = 0", [], |row| row.get(0))
-            .map_err(io)
+        self.connection.query_row("SELECT version FROM tree WHERE inode = 0", [], |row| row.get(0)).map_err(io)
     }
 
     /// Whether nothing was ever written.
@@ -120,9 +118,7 @@ impl Store {
     pub fn children(&self, parent: u64) -> Result<Vec<Entry>> {
         let mut query = self
             .connection
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM tree WHERE parent = ?1 AND inode > 0 ORDER BY name"
-            ))
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM tree WHERE parent = ?1 AND inode > 0 ORDER BY name"))
             .map_err(io)?;
         let rows = query.query_map([parent], entry_of).map_err(io)?;
         rows.collect::<rusqlite::Result<_>>().map_err(io)
@@ -130,9 +126,7 @@ impl Store {
 
     /// The entry at a path such as `nodes/pve1/host.fw`.
     pub fn at(&self, path: &str) -> Result<Entry> {
-        path.split('/')
-            .filter(|part| !part.is_empty())
-            .try_fold(root(), |folder, name| self.child(folder.inode, name))
+        path.split('/').filter(|part| !part.is_empty()).try_fold(root(), |folder, name| self.child(folder.inode, name))
     }
 
     /// The path of an entry below the root, without a leading slash; empty for the root.
@@ -169,11 +163,9 @@ impl Store {
     /// Number of entries and their bytes.
     pub fn usage(&self) -> Result<(u64, u64)> {
         self.connection
-            .query_row(
-                "SELECT count(*), coalesce(sum(length(data)), 0) FROM tree",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .query_row("SELECT count(*), coalesce(sum(length(data)), 0) FROM tree", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .map_err(io)
     }
 
@@ -198,12 +190,17 @@ impl Store {
 
     /// Puts `data` at `offset`, growing the file with zeros where needed.
     pub fn write(&mut self, inode: u64, offset: u64, data: &[u8]) -> Result<()> {
-        self.replace(inode, offset + data.len() as u64, |content, start, end| {
-            if content.len() < end {
-                content.resize(end, 0);
-            }
-            content[start..end].copy_from_slice(data);
-        }, offset)
+        self.replace(
+            inode,
+            offset + data.len() as u64,
+            |content, start, end| {
+                if content.len() < end {
+                    content.resize(end, 0);
+                }
+                content[start..end].copy_from_slice(data);
+            },
+            offset,
+        )
     }
 
     /// Cuts or grows a file to `size`.
@@ -260,10 +257,7 @@ impl Store {
         }
         let version = bump(&change, now)?;
         change
-            .execute(
-                "UPDATE tree SET mtime = ?2, version = ?3 WHERE inode = ?1",
-                params![inode, mtime, version],
-            )
+            .execute("UPDATE tree SET mtime = ?2, version = ?3 WHERE inode = ?1", params![inode, mtime, version])
             .map_err(io)?;
         change.commit().map_err(io)
     }
@@ -306,10 +300,7 @@ impl Store {
     }
 
     fn change(&mut self) -> Result<(u32, Transaction<'_>)> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(io)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(io)?;
         Ok((now(), transaction))
     }
 }
@@ -331,9 +322,7 @@ fn entry_of(row: &Row<'_>) -> rusqlite::Result<Entry> {
 
 fn child(connection: &Connection, parent: u64, name: &str) -> Result<Option<Entry>> {
     connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM tree WHERE parent = ?1 AND name = ?2 AND inode > 0"
-        ))
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM tree WHERE parent = ?1 AND name = ?2 AND inode > 0"))
         .and_then(|mut query| query.query_row(params![parent, name], entry_of).optional())
         .map_err(io)
 }
@@ -355,11 +344,7 @@ fn folder(connection: &Connection, inode: u64) -> Result<()> {
 
 fn refuse_full(connection: &Connection, entry: &Entry) -> Result<()> {
     let inside: u64 = connection
-        .query_row(
-            "SELECT count(*) FROM tree WHERE parent = ?1 AND inode > 0",
-            [entry.inode],
-            |row| row.get(0),
-        )
+        .query_row("SELECT count(*) FROM tree WHERE parent = ?1 AND inode > 0", [entry.inode], |row| row.get(0))
         .map_err(io)?;
     if inside > 0 { Err(Errno::ENOTEMPTY) } else { Ok(()) }
 }
@@ -379,11 +364,7 @@ fn bump(connection: &Connection, now: u32) -> Result<u64> {
 }
 
 fn now() -> u32 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u32::try_from(since.as_secs()).ok())
-        .unwrap_or(0)
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| u32::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as map_err(io)")]

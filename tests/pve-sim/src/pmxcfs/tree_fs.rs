@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
-    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::manners;
@@ -199,11 +198,8 @@ impl TreeFs {
     }
 
     fn open_file(&self, ino: INodeNo) -> Result<FileHandle> {
-        let content = if Virtual::with_inode(ino.0).is_some() {
-            Vec::new()
-        } else {
-            self.ask(|store| store.read(stored(ino)))?
-        };
+        let content =
+            if Virtual::with_inode(ino.0).is_some() { Vec::new() } else { self.ask(|store| store.read(stored(ino)))? };
         let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
         lock(&self.open_files).insert(handle, content);
         Ok(FileHandle(handle))
@@ -214,9 +210,8 @@ impl TreeFs {
         if let Some(entry) = Virtual::with_inode(ino.0) {
             return Ok(self.virtual_content(entry)?.into_bytes());
         }
-        self.ask(|store| store.read(stored(ino))).or_else(|error| {
-            lock(&self.open_files).get(&handle.0).cloned().ok_or(error)
-        })
+        self.ask(|store| store.read(stored(ino)))
+            .or_else(|error| lock(&self.open_files).get(&handle.0).cloned().ok_or(error))
     }
 
     fn put(&self, ino: INodeNo, offset: u64, data: &[u8]) -> Result<()> {
@@ -353,9 +348,7 @@ impl Filesystem for TreeFs {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let made = self
-            .make(parent, name, Kind::File)
-            .and_then(|attr| Ok((attr, self.open_file(attr.ino)?)));
+        let made = self.make(parent, name, Kind::File).and_then(|attr| Ok((attr, self.open_file(attr.ino)?)));
         match made {
             Ok((attr, handle)) => {
                 reply.created(&REMEMBER, &attr, Generation(0), handle, FopenFlags::FOPEN_DIRECT_IO);

@@ -83,9 +83,7 @@ impl Virtual {
     pub fn link(self, node: &str) -> Option<String> {
         match self {
             Self::Local => Some(format!("nodes/{node}")),
-            Self::Lxc | Self::Openvz | Self::QemuServer => {
-                Some(format!("nodes/{node}/{}", self.name()))
-            }
+            Self::Lxc | Self::Openvz | Self::QemuServer => Some(format!("nodes/{node}/{}", self.name())),
             _ => None,
         }
     }
@@ -95,7 +93,11 @@ impl Virtual {
         match self {
             Self::Debug => 0o640,
             Self::Local | Self::Lxc | Self::Openvz | Self::QemuServer => {
-                if quorate { 0o755 } else { 0o555 }
+                if quorate {
+                    0o755
+                } else {
+                    0o555
+                }
             }
             _ => 0o440,
         }
@@ -151,12 +153,7 @@ fn members(view: &View<'_>) -> String {
         .iter()
         .map(|node| {
             let ip = node.ip.as_ref().map_or(String::new(), |ip| format!(", \"ip\": \"{ip}\""));
-            format!(
-                "  \"{}\": {{ \"id\": {}, \"online\": {}{ip}}}",
-                node.name,
-                node.id,
-                u8::from(node.online)
-            )
+            format!("  \"{}\": {{ \"id\": {}, \"online\": {}{ip}}}", node.name, node.id, u8::from(node.online))
         })
         .collect();
     text.push_str(&lines.join(",\n"));
@@ -166,23 +163,54 @@ fn members(view: &View<'_>) -> String {
 
 /// Files whose changes PVE's daemons watch.
 const WATCHED: [&str; 43] = [
-    "corosync.conf", "corosync.conf.new", "storage.cfg", "user.cfg", "domains.cfg", "notifications.cfg",
-    "priv/notifications.cfg", "priv/shadow.cfg", "priv/acme/plugins.cfg", "priv/tfa.cfg", "priv/token.cfg",
-    "priv/wg-keys.cfg", "datacenter.cfg", "vzdump.cron", "vzdump.conf", "jobs.cfg", "ha/crm_commands",
-    "ha/manager_status", "ha/resources.cfg", "ha/rules.cfg", "ha/groups.cfg", "ha/fence.cfg", "status.cfg",
-    "replication.cfg", "ceph.conf", "sdn/vnets.cfg", "sdn/zones.cfg", "sdn/controllers.cfg", "sdn/subnets.cfg",
-    "sdn/ipams.cfg", "sdn/mac-cache.json", "sdn/pve-ipam-state.json", "sdn/dns.cfg", "sdn/fabrics.cfg",
-    "sdn/route-maps.cfg", "sdn/prefix-lists.cfg", "sdn/.running-config", "virtual-guest/cpu-models.conf",
-    "virtual-guest/profiles.cfg", "firewall/cluster.fw", "mapping/directory.cfg", "mapping/pci.cfg",
+    "corosync.conf",
+    "corosync.conf.new",
+    "storage.cfg",
+    "user.cfg",
+    "domains.cfg",
+    "notifications.cfg",
+    "priv/notifications.cfg",
+    "priv/shadow.cfg",
+    "priv/acme/plugins.cfg",
+    "priv/tfa.cfg",
+    "priv/token.cfg",
+    "priv/wg-keys.cfg",
+    "datacenter.cfg",
+    "vzdump.cron",
+    "vzdump.conf",
+    "jobs.cfg",
+    "ha/crm_commands",
+    "ha/manager_status",
+    "ha/resources.cfg",
+    "ha/rules.cfg",
+    "ha/groups.cfg",
+    "ha/fence.cfg",
+    "status.cfg",
+    "replication.cfg",
+    "ceph.conf",
+    "sdn/vnets.cfg",
+    "sdn/zones.cfg",
+    "sdn/controllers.cfg",
+    "sdn/subnets.cfg",
+    "sdn/ipams.cfg",
+    "sdn/mac-cache.json",
+    "sdn/pve-ipam-state.json",
+    "sdn/dns.cfg",
+    "sdn/fabrics.cfg",
+    "sdn/route-maps.cfg",
+    "sdn/prefix-lists.cfg",
+    "sdn/.running-config",
+    "virtual-guest/cpu-models.conf",
+    "virtual-guest/profiles.cfg",
+    "firewall/cluster.fw",
+    "mapping/directory.cfg",
+    "mapping/pci.cfg",
     "mapping/usb.cfg",
 ];
 
 fn version(view: &View<'_>) -> String {
     let changes = view.members.map_or(0, |cluster| cluster.changes);
-    let mut text = format!(
-        "{{\n\"starttime\": {},\n\"clinfo\": {changes},\n\"vmlist\": 0,\n",
-        view.started
-    );
+    let mut text = format!("{{\n\"starttime\": {},\n\"clinfo\": {changes},\n\"vmlist\": 0,\n", view.started);
     for path in WATCHED {
         let _ = writeln!(text, "\"{path}\": {},", view.store.file_version(path));
     }
