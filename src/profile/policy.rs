@@ -1,7 +1,7 @@
 //! What is wanted, resolved: every value is there, and for each one [`Policy::origin`] knows the file and line that
 //! set it. Field names are the control ids; keys in TOML are the same words in kebab-case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub struct Policy {
     pub profile_names: Vec<String>,
     /// SHA-256 over the merged profile, and over the site; hex.
     pub digests: Digests,
+    /// Ids of controls that this command leaves out (`--control`): their part of a file that several controls share
+    /// stays as it is on the node. Set by the plan, empty in a policy as it was merged.
+    pub left_out: BTreeSet<String>,
 }
 
 impl Policy {
