@@ -1,6 +1,20 @@
 //! From verdicts to one sealed, ordered list of changes. Pure.
 
-use std::collections::BTreeMap;
+mod build;
+pub mod lockout;
+mod merge;
+mod notes;
+mod order;
+pub mod seal;
+mod select;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use build::build;
+pub use select::{Selection, unknown};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -29,6 +43,17 @@ pub struct Plan {
     pub proofs: Vec<Proof>,
     /// What the plan was made from.
     pub digests: Digests,
+}
+
+/// The person in front of the tool, as far as the guard must know them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// `SHA256:…` of the public keys whose private half this operator can use: the agent's and the identity files'.
+    pub key_fingerprints: BTreeSet<String>,
+    /// Where the operator connects from, when the node did not say (a local capture).
+    pub address: Option<IpAddr>,
+    /// Somebody else will confirm, on the node (`--confirm manual`): the operator need not hold an admin's key.
+    pub confirm_manual: bool,
 }
 
 /// State of one path at capture.

@@ -1,0 +1,207 @@
+//! Facts and policy in, one plan out.
+
+use std::collections::BTreeMap;
+
+use super::{Expect, Operator, Plan, Proof, Refusal, Selection, lockout, merge, notes, order, seal};
+use crate::change::{Action, Change, Stage};
+use crate::controls::{CATALOGUE, Control, Status, Verdict};
+use crate::error::{Error, Kind, Result};
+use crate::facts::{Facts, FileKind};
+use crate::profile::policy::Policy;
+
+/// Judges the node with every selected control that the policy enables, and puts what they want into one ordered,
+/// guarded and sealed plan.
+pub fn build(facts: &Facts, policy: &Policy, selection: &Selection, operator: &Operator) -> Result<Plan> {
+    build_from(CATALOGUE, facts, policy, selection, operator)
+}
+
+pub(crate) fn build_from(
+    catalogue: &[&dyn Control],
+    facts: &Facts,
+    policy: &Policy,
+    selection: &Selection,
+    operator: &Operator,
+) -> Result<Plan> {
+    let policy = &narrowed(catalogue, policy, selection);
+    let verdicts = judge(catalogue, facts, policy);
+    let mut changes = merge::merge(verdicts.iter().flat_map(|(_, verdict)| wanted(verdict)).cloned())?;
+    order::arrange(&mut changes);
+    let mut plan = Plan {
+        node: policy.host.name.clone(),
+        seal: String::new(),
+        expects: expects(facts, &changes)?,
+        proofs: proofs(facts, policy, operator, &changes),
+        changes,
+        verdicts,
+        notes: Vec::new(),
+        refusals: Vec::new(),
+        digests: policy.digests.clone(),
+    };
+    plan.refusals = refusals(facts, policy, operator, &plan);
+    plan.notes = notes::notes(facts, policy, operator, &plan);
+    plan.seal = seal::seal(&plan)?;
+    Ok(plan)
+}
+
+/// The policy with the controls named that the command leaves out.
+fn narrowed(catalogue: &[&dyn Control], policy: &Policy, selection: &Selection) -> Policy {
+    let ids = catalogue.iter().map(|control| control.meta().id).filter(|id| !selection.contains(id));
+    Policy { left_out: ids.map(str::to_owned).collect(), ..policy.clone() }
+}
+
+fn judge(catalogue: &[&dyn Control], facts: &Facts, policy: &Policy) -> Vec<(String, Verdict)> {
+    let asked = |control: &&&dyn Control| !policy.left_out.contains(control.meta().id) && control.enabled(policy);
+    let judged = |control: &&dyn Control| {
+        let id = control.meta().id;
+        (id.to_owned(), bounded(facts, name_changes(id, control.evaluate(facts, policy))))
+    };
+    catalogue.iter().filter(asked).map(judged).collect()
+}
+
+/// A change always names the control it came from.
+fn name_changes(id: &str, mut verdict: Verdict) -> Verdict {
+    if let Status::Differs { changes, .. } = &mut verdict.status {
+        for change in changes {
+            if !change.controls.iter().any(|name| name == id) {
+                change.controls.push(id.to_owned());
+            }
+        }
+    }
+    verdict
+}
+
+/// A verdict whose changes touch something that was not read is no verdict: without the state before there is no
+/// diff, no digest to re-check and no way back.
+fn bounded(facts: &Facts, verdict: Verdict) -> Verdict {
+    let Some(why) = wanted(&verdict).iter().find_map(|change| unread(facts, change)) else { return verdict };
+    let why = format!("{why}; its changes are left out of the plan");
+    Verdict { status: Status::Unknown { why }, evidence: verdict.evidence }
+}
+
+fn wanted(verdict: &Verdict) -> &[Change] {
+    match &verdict.status {
+        Status::Differs { changes, .. } => changes,
+        _ => &[],
+    }
+}
+
+fn unread(facts: &Facts, change: &Change) -> Option<String> {
+    change.action.touches().into_iter().find_map(|path| expectation(facts, path).err())
+}
+
+fn expectation(facts: &Facts, path: &str) -> Result<Expect, String> {
+    let Some(fact) = facts.file(path).certain().map_err(|why| format!("{path}: {why}"))? else {
+        return Ok(Expect::Absent);
+    };
+    let (mode, owner, group) = (fact.mode, fact.owner.clone(), fact.group.clone());
+    match &fact.kind {
+        FileKind::Directory => Ok(Expect::Directory { mode, owner, group }),
+        FileKind::Regular => {
+            let digest = fact.digest.clone().ok_or_else(|| format!("{path}: its content was not read"))?;
+            Ok(Expect::File { digest, mode, owner, group })
+        }
+        FileKind::Symlink(target) => Err(format!("{path} is a symbolic link to {target}, which is never replaced")),
+        FileKind::Other => Err(format!("{path} is neither a file nor a directory")),
+    }
+}
+
+/// The state of every touched path. A change whose "before" is not what was read was made from something else.
+fn expects(facts: &Facts, changes: &[Change]) -> Result<BTreeMap<String, Expect>> {
+    let mut expects = BTreeMap::new();
+    for change in changes {
+        for path in change.action.touches() {
+            let expect = expectation(facts, path).map_err(|why| Error::msg(Kind::Internal, why))?;
+            expects.insert(path.to_owned(), expect);
+        }
+        if let Action::File(file) = &change.action {
+            let claimed = file.before.as_ref().map(|image| seal::digest(&image.content));
+            let read = match expects.get(&file.path) {
+                Some(Expect::File { digest, .. }) => Some(digest.clone()),
+                _ => None,
+            };
+            if claimed != read {
+                let by = change.controls.join(", ");
+                return Err(Error::msg(Kind::Internal, format!("{by}: the change of {} is not made from what was read", file.path)));
+            }
+        }
+    }
+    Ok(expects)
+}
+
+fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -> Vec<Refusal> {
+    let mut refusals: Vec<Refusal> = plan
+        .verdicts
+        .iter()
+        .filter_map(|(id, verdict)| match &verdict.status {
+            Status::Refused { why } => Some(Refusal {
+                reason: format!("{id}: {why}"),
+                way_out: format!("change the profile or the site; `pve-harden explain {id}` says why"),
+            }),
+            _ => None,
+        })
+        .collect();
+    refusals.extend(lockout::refusals(facts, policy, operator, &plan.changes));
+    refusals
+}
+
+/// What the operator must be shown to still be able to do, given what changes.
+fn proofs(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[Change]) -> Vec<Proof> {
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let touched = Touched::of(changes);
+    let mut proofs = Vec::new();
+    if let Some(user) = lockout::proving_admin(facts, policy, operator, changes) {
+        proofs.push(Proof::AdminLogin { user, after_accounts: touched.accounts || touched.ssh });
+    }
+    if touched.pam {
+        proofs.push(Proof::PasswordAuth);
+    }
+    if facts.pve.known().is_some() && (touched.pam || touched.web || touched.firewall) {
+        proofs.push(Proof::WebInterface);
+    }
+    let peers: Vec<_> = facts
+        .cluster
+        .known()
+        .map(|cluster| cluster.peers.iter().filter(|peer| peer.online).map(|peer| peer.name.clone()).collect())
+        .unwrap_or_default();
+    if !peers.is_empty() && (touched.ssh || touched.pam || touched.firewall) {
+        proofs.push(Proof::PeerSsh { peers });
+    }
+    proofs
+}
+
+/// Which ways in a list of changes can affect.
+struct Touched {
+    accounts: bool,
+    ssh: bool,
+    pam: bool,
+    web: bool,
+    firewall: bool,
+}
+
+impl Touched {
+    fn of(changes: &[Change]) -> Self {
+        let any = |test: fn(&Change) -> bool| changes.iter().any(test);
+        Self {
+            accounts: any(|change| change.stage == Stage::Accounts),
+            ssh: any(|change| change.stage == Stage::Ssh || path_starts(change, "/etc/ssh/")),
+            pam: any(|change| match &change.action {
+                Action::PamProfiles { .. } | Action::UserPassword { .. } | Action::UserAging { .. } => true,
+                Action::Packages { install } => install.iter().any(|name| name.starts_with("libpam")),
+                Action::File(_) => {
+                    ["/etc/pam.d/", "/etc/security/", "/usr/share/pam-configs/", "/etc/login.defs"]
+                        .iter()
+                        .any(|prefix| path_starts(change, prefix))
+                }
+                _ => false,
+            }),
+            web: any(|change| path_starts(change, "/etc/default/pveproxy") || path_starts(change, "/etc/pve/")),
+            firewall: any(|change| change.stage == Stage::Firewall),
+        }
+    }
+}
+
+fn path_starts(change: &Change, prefix: &str) -> bool {
+    matches!(&change.action, Action::File(file) if file.path.starts_with(prefix))
+}
