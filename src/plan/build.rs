@@ -121,7 +121,10 @@ fn expects(facts: &Facts, changes: &[Change]) -> Result<BTreeMap<String, Expect>
             };
             if claimed != read {
                 let by = change.controls.join(", ");
-                return Err(Error::msg(Kind::Internal, format!("{by}: the change of {} is not made from what was read", file.path)));
+                return Err(Error::msg(
+                    Kind::Internal,
+                    format!("{by}: the change of {} is not made from what was read", file.path),
+                ));
             }
         }
     }
@@ -189,11 +192,9 @@ impl Touched {
             pam: any(|change| match &change.action {
                 Action::PamProfiles { .. } | Action::UserPassword { .. } | Action::UserAging { .. } => true,
                 Action::Packages { install } => install.iter().any(|name| name.starts_with("libpam")),
-                Action::File(_) => {
-                    ["/etc/pam.d/", "/etc/security/", "/usr/share/pam-configs/", "/etc/login.defs"]
-                        .iter()
-                        .any(|prefix| path_starts(change, prefix))
-                }
+                Action::File(_) => ["/etc/pam.d/", "/etc/security/", "/usr/share/pam-configs/", "/etc/login.defs"]
+                    .iter()
+                    .any(|prefix| path_starts(change, prefix)),
                 _ => false,
             }),
             web: any(|change| path_starts(change, "/etc/default/pveproxy") || path_starts(change, "/etc/pve/")),

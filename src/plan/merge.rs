@@ -245,7 +245,8 @@ mod tests {
             merge([change("a", Stage::Services, pam(&["x"], &[])), change("b", Stage::Services, pam(&["y"], &["z"]))])
                 .unwrap();
         assert_eq!(merged[0].action, pam(&["x", "y"], &["z"]));
-        let clash = merge([change("a", Stage::Services, pam(&["x"], &[])), change("b", Stage::Services, pam(&[], &["x"]))]);
+        let clash =
+            merge([change("a", Stage::Services, pam(&["x"], &[])), change("b", Stage::Services, pam(&[], &["x"]))]);
         assert_eq!(clash.unwrap_err().kind, Kind::Internal);
     }
 

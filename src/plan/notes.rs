@@ -123,7 +123,9 @@ fn open_runs(facts: &Facts) -> Vec<String> {
     };
     runs.iter()
         .filter(|run| run.outcome == "open")
-        .map(|run| format!("run {} is still open on this node; nothing can be applied until it is confirmed or undone", run.id))
+        .map(|run| {
+            format!("run {} is still open on this node; nothing can be applied until it is confirmed or undone", run.id)
+        })
         .collect()
 }
 
@@ -208,11 +210,7 @@ mod tests {
         Cluster {
             name: "lab".into(),
             quorate: true,
-            peers: vec![Peer {
-                name: "pve2".into(),
-                addresses: BTreeSet::from([peer.parse().unwrap()]),
-                online: true,
-            }],
+            peers: vec![Peer { name: "pve2".into(), addresses: BTreeSet::from([peer.parse().unwrap()]), online: true }],
             migration_network: None,
         }
     }
@@ -255,19 +253,15 @@ mod tests {
 
     #[test]
     fn more_keys_than_tries_is_said() {
-        let operator = Operator {
-            key_fingerprints: (0..5).map(|n| format!("SHA256:{n}")).collect(),
-            ..Operator::default()
-        };
+        let operator =
+            Operator { key_fingerprints: (0..5).map(|n| format!("SHA256:{n}")).collect(), ..Operator::default() };
         assert!(many_keys(&policy(), &operator, &ssh_changes()).unwrap().contains("5 keys"));
         assert_eq!(many_keys(&policy(), &Operator::default(), &ssh_changes()), None);
     }
 
     fn plan_over(path: &str, content: &str) -> Plan {
-        let facts = Facts {
-            files: [(path.to_owned(), testing::regular(content, 0o644, "root"))].into(),
-            ..Facts::default()
-        };
+        let facts =
+            Facts { files: [(path.to_owned(), testing::regular(content, 0o644, "root"))].into(), ..Facts::default() };
         let action = crate::change::FileChange {
             path: path.into(),
             before: Some(crate::change::FileImage::root(content, 0o644)),
@@ -275,8 +269,14 @@ mod tests {
             validate: None,
         };
         let fake = testing::Fake::wants("a.b", vec![change("a.b", Stage::Services, Action::File(action))]);
-        crate::plan::build::build_from(&[&fake], &facts, &policy(), &crate::plan::Selection::all(), &Operator::default())
-            .unwrap()
+        crate::plan::build::build_from(
+            &[&fake],
+            &facts,
+            &policy(),
+            &crate::plan::Selection::all(),
+            &Operator::default(),
+        )
+        .unwrap()
     }
 
     #[test]

@@ -70,12 +70,7 @@ mod tests {
     fn a_new_administrator_is_built_from_group_to_sudo_and_a_leaver_goes_last() {
         let name = || "ops".to_owned();
         let accounts = |summary, action| change(Stage::Accounts, summary, action);
-        let directory = |path: &str| Action::Directory {
-            path: path.into(),
-            mode: 0o700,
-            owner: name(),
-            group: name(),
-        };
+        let directory = |path: &str| Action::Directory { path: path.into(), mode: 0o700, owner: name(), group: name() };
         let changes = vec![
             accounts("lock", Action::UserLock { name: "gone".into(), locked: true }),
             accounts("sudoers", file("/etc/sudoers.d/pve-harden")),
@@ -95,10 +90,7 @@ mod tests {
             ),
             accounts("group", Action::Group { name: "pve-admins".into(), system: false }),
         ];
-        assert_eq!(
-            summaries(changes),
-            ["group", "user", "password", "home", "ssh folder", "keys", "sudoers", "lock"]
-        );
+        assert_eq!(summaries(changes), ["group", "user", "password", "home", "ssh folder", "keys", "sudoers", "lock"]);
     }
 
     #[test]

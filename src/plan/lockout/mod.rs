@@ -43,7 +43,9 @@ pub fn proving_admin(facts: &Facts, policy: &Policy, operator: &Operator, change
         .site
         .admins
         .iter()
-        .filter(|admin| way_in(&planned, admin, address).is_ok_and(|keys| !keys.is_disjoint(&operator.key_fingerprints)))
+        .filter(|admin| {
+            way_in(&planned, admin, address).is_ok_and(|keys| !keys.is_disjoint(&operator.key_fingerprints))
+        })
         .map(|admin| admin.name.as_str())
         .collect();
     let current = facts.session.known().map(|session| session.user.as_str());
@@ -75,19 +77,27 @@ fn no_way_in(planned: &Planned<'_>, policy: &Policy, operator: &Operator, from: 
     }
     let ways: Vec<_> = policy.site.admins.iter().map(|admin| (admin, way_in(planned, admin, from))).collect();
     if ways.iter().all(|(_, way)| way.is_err()) {
-        let reasons = ways.iter().filter_map(|(admin, way)| way.as_ref().err().map(|why| format!("{}: {why}", admin.name)));
+        let reasons =
+            ways.iter().filter_map(|(admin, way)| way.as_ref().err().map(|why| format!("{}: {why}", admin.name)));
         return Some(refusal(
-            format!("no administrator could log in with a key and become root afterwards ({})", reasons.collect::<Vec<_>>().join("; ")),
+            format!(
+                "no administrator could log in with a key and become root afterwards ({})",
+                reasons.collect::<Vec<_>>().join("; ")
+            ),
             "put right what is named, or let the plan do it: select `accounts.admin` too and give the admin a key in the site file",
         ));
     }
-    let held = ways.iter().filter_map(|(_, way)| way.as_ref().ok()).any(|keys| !keys.is_disjoint(&operator.key_fingerprints));
+    let held =
+        ways.iter().filter_map(|(_, way)| way.as_ref().ok()).any(|keys| !keys.is_disjoint(&operator.key_fingerprints));
     if held || operator.confirm_manual {
         return None;
     }
     let names = ways.iter().filter(|(_, way)| way.is_ok()).map(|(admin, _)| admin.name.as_str()).collect::<Vec<_>>();
     Some(refusal(
-        format!("this machine holds no private key of an administrator who could log in afterwards ({})", names.join(", ")),
+        format!(
+            "this machine holds no private key of an administrator who could log in afterwards ({})",
+            names.join(", ")
+        ),
         "add the key to the ssh agent or pass `--identity FILE`; if somebody else will confirm on the node, use `--confirm manual`",
     ))
 }

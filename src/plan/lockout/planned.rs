@@ -246,7 +246,6 @@ impl<'a> Planned<'a> {
         }
         Ok(settings)
     }
-
 }
 
 impl Aging {

@@ -44,7 +44,11 @@ pub fn refused(planned: &Planned<'_>, settings: &SshdSettings, login: &Login<'_>
         ("denyusers", lists("denyusers").is_some_and(|list| user_in(&list)), "DenyUsers names it"),
         ("allowusers", lists("allowusers").is_some_and(|list| !user_in(&list)), "AllowUsers does not name it"),
         ("denygroups", lists("denygroups").is_some_and(|list| group_in(&list)), "DenyGroups names one of its groups"),
-        ("allowgroups", lists("allowgroups").is_some_and(|list| !group_in(&list)), "AllowGroups names none of its groups"),
+        (
+            "allowgroups",
+            lists("allowgroups").is_some_and(|list| !group_in(&list)),
+            "AllowGroups names none of its groups",
+        ),
     ];
     denied.into_iter().find(|(_, denied, _)| *denied).map(|(keyword, _, why)| {
         let value = settings.get(keyword).map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -114,7 +118,10 @@ fn insecure(planned: &Planned<'_>, file: &str, user: &str, account: &Account) ->
     loop {
         match planned.owned(path) {
             Ok(Some(owned)) if owned.mode & 0o022 != 0 => {
-                return Some(format!("{path} is writable by others ({:04o}), so sshd ignores the keys (StrictModes)", owned.mode));
+                return Some(format!(
+                    "{path} is writable by others ({:04o}), so sshd ignores the keys (StrictModes)",
+                    owned.mode
+                ));
             }
             Ok(Some(owned)) if owned.owner != user && owned.owner != "root" => {
                 return Some(format!("{path} belongs to {}, so sshd ignores the keys (StrictModes)", owned.owner));
@@ -137,7 +144,12 @@ fn insecure(planned: &Planned<'_>, file: &str, user: &str, account: &Account) ->
 }
 
 /// The fingerprint of a line's key if sshd will accept it for commands; `None` for a line that is no key.
-fn usable(line: &str, settings: &SshdSettings, login: &Login<'_>, today: Option<i64>) -> Result<Option<String>, String> {
+fn usable(
+    line: &str,
+    settings: &SshdSettings,
+    login: &Login<'_>,
+    today: Option<i64>,
+) -> Result<Option<String>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -170,7 +182,9 @@ fn option_allows(option: &str, login: &Login<'_>, today: Option<i64>) -> Result<
 /// Whether `expiry-time` (YYYYMMDD…) is past; a node without a clock reading counts as past.
 fn expired(value: &str, today: Option<i64>) -> bool {
     let date = value.get(..8).and_then(|date| jiff::civil::Date::strptime("%Y%m%d", date).ok());
-    let days = date.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok()).map(|zoned| zoned.timestamp().as_second() / 86_400);
+    let days = date
+        .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
+        .map(|zoned| zoned.timestamp().as_second() / 86_400);
     !matches!((days, today), (Some(days), Some(today)) if days > today)
 }
 
