@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{idle, pmxcfs};
+use crate::{corosync, idle, pmxcfs, pvecm};
 
 /// What a program gets: the words after its name.
 pub type Arguments = Vec<String>;
@@ -31,6 +31,10 @@ const fn applet(name: &'static str, folder: &'static str, run: fn(&Arguments) ->
 /// Every program, by name.
 pub const APPLETS: &[Applet] = &[
     applet("pmxcfs", "/usr/bin", pmxcfs::run),
+    applet("pvecm", "/usr/bin", pvecm::run),
+    applet("corosync", "/usr/sbin", corosync::run),
+    applet("corosync-quorumtool", "/usr/sbin", corosync::tools::quorumtool),
+    applet("corosync-cfgtool", "/usr/sbin", corosync::tools::cfgtool),
     applet("pvestatd", "/usr/bin", idle::pvestatd),
     applet("pvescheduler", "/usr/bin", idle::pvescheduler),
     applet("spiceproxy", "/usr/bin", idle::spiceproxy),

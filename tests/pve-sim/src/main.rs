@@ -9,16 +9,24 @@
 //! |---|---|
 //! | `install` | what the packages and the installer leave on a fresh node |
 //! | `pmxcfs` | the cluster file system on /etc/pve |
+//! | `corosync` | membership and votes |
+//! | `pvecm` | the cluster's command line, certificates, root's SSH |
 //! | `idle` | daemons of which only the presence counts |
 
 mod applet;
+mod cfs_lock;
 mod console;
+mod corosync;
 mod daemon;
+mod die;
 mod files;
+mod host;
 mod idle;
 mod install;
 mod node;
 mod pmxcfs;
+mod pvecm;
+mod random;
 mod release;
 mod syslog;
 
@@ -26,6 +34,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use applet::Applet;
+use die::Die;
 
 fn main() -> ExitCode {
     let mut words = std::env::args();
@@ -35,6 +44,9 @@ fn main() -> ExitCode {
     if name == "pve-sim" {
         if arguments.first().is_some_and(|word| word == "install") {
             return finish(install::run(&arguments).map(|()| 0));
+        }
+        if arguments.first().is_some_and(|word| word == "setup-sshd-config") {
+            return finish(pvecm::ssh::open_root_login(&host::Host::this()).map(|_| 0));
         }
         if arguments.is_empty() {
             console::complain("usage: pve-sim install …, or pve-sim PROGRAM [ARGUMENT…]");
@@ -60,8 +72,11 @@ fn finish(outcome: anyhow::Result<u8>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            console::complain(format!("{error:#}").trim_end());
-            ExitCode::from(255)
+            let text = format!("{error:#}");
+            if !text.is_empty() {
+                console::complain(text.trim_end());
+            }
+            ExitCode::from(error.downcast_ref::<Die>().map_or(255, |die| die.code))
         }
     }
 }

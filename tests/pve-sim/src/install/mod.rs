@@ -117,3 +117,8 @@ fn install(options: &Options) -> anyhow::Result<()> {
 fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
+
+/// corosync.conf of a cluster whose only member is `NAME=ADDRESS`.
+pub fn cluster_configuration(cluster: &str, member: &str) -> anyhow::Result<String> {
+    Ok(cluster::configuration(cluster, &[member.parse()?]))
+}
