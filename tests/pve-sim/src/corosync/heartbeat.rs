@@ -157,9 +157,10 @@ impl Corosync {
                 while let Ok((length, from)) = socket.recv_from(&mut packet) {
                     silent = false;
                     let Ok(beat) = serde_json::from_slice::<Beat>(&packet[..length]) else { continue };
-                    let known = self.conf.nodes.iter().any(|node| {
-                        node.id == beat.id && node.addresses().any(|(_, address)| address == from.ip())
-                    });
+                    let known =
+                        self.conf.nodes.iter().any(|node| {
+                            node.id == beat.id && node.addresses().any(|(_, address)| address == from.ip())
+                        });
                     if known && beat.cluster == self.conf.cluster {
                         self.heard.insert(beat.id, Heard { last: Instant::now(), ip: beat.ip });
                         self.sequence = self.sequence.max(beat.sequence);
@@ -174,13 +175,8 @@ impl Corosync {
 
     fn report(&mut self) -> anyhow::Result<()> {
         let heard = |id: u32| self.heard.get(&id).is_some_and(|heard| heard.last.elapsed() < TOKEN);
-        let online: Vec<u32> = self
-            .conf
-            .nodes
-            .iter()
-            .map(|node| node.id)
-            .filter(|id| *id == self.own_id || heard(*id))
-            .collect();
+        let online: Vec<u32> =
+            self.conf.nodes.iter().map(|node| node.id).filter(|id| *id == self.own_id || heard(*id)).collect();
         if online != self.online {
             self.sequence += 1;
             self.changes += 1;

@@ -122,4 +122,3 @@ fn full_name(host: &Host) -> String {
         .and_then(|rest| rest.split_whitespace().next());
     domain.map_or_else(|| host.name.clone(), |domain| format!("{}.{domain}", host.name))
 }
-

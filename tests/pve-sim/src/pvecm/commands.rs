@@ -68,9 +68,6 @@ pub fn create(host: &Host, name: &str) -> anyhow::Result<u8> {
     lay_out(&host.path("/etc/corosync/corosync.conf"), conf.as_bytes(), 0o644)?;
     updatecerts::run(host, &["--silent"])?;
     say("Restart corosync and cluster filesystem");
-    Command::new("systemctl")
-        .args(["restart", "corosync", "pve-cluster"])
-        .status()
-        .context("running systemctl")?;
+    Command::new("systemctl").args(["restart", "corosync", "pve-cluster"]).status().context("running systemctl")?;
     Ok(0)
 }

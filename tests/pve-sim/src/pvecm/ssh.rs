@@ -48,7 +48,8 @@ pub fn link_authorized_keys(host: &Host) -> anyhow::Result<()> {
             Err(_) => complain(format!("can't create shared ssh key database '{}'", shared.display())),
         }
     }
-    if own.is_file() && !own.is_symlink()
+    if own.is_file()
+        && !own.is_symlink()
         && let Err(error) = fs::rename(&own, &backup)
     {
         complain(format!("rename {} failed - {error}", own.display()));
@@ -142,10 +143,7 @@ pub fn open_root_login(host: &Host) -> anyhow::Result<bool> {
         return Ok(false);
     };
     write_atomic(&file, changed.as_bytes(), 0o644)?;
-    Command::new("systemctl")
-        .args(["reload-or-restart", "sshd"])
-        .status()
-        .context("running systemctl")?;
+    Command::new("systemctl").args(["reload-or-restart", "sshd"]).status().context("running systemctl")?;
     Ok(true)
 }
 
@@ -160,9 +158,7 @@ fn with_root_login(text: &str) -> Option<String> {
         return None;
     }
     let mut lines: Vec<&str> = text.split('\n').collect();
-    let place = lines
-        .iter()
-        .position(|line| line.strip_prefix('#').unwrap_or(line).starts_with("PermitRootLogin"));
+    let place = lines.iter().position(|line| line.strip_prefix('#').unwrap_or(line).starts_with("PermitRootLogin"));
     Some(match place {
         Some(index) => {
             lines[index] = "PermitRootLogin yes";

@@ -17,7 +17,8 @@ const CRON: &str = "# cluster wide vzdump cron schedule\n# Automatically generat
 /// Folders of a node.
 const OWN_FOLDERS: [&str; 5] = ["", "lxc", "qemu-server", "openvz", "priv"];
 /// Folders of files that PVE watches.
-const WATCHED: [&str; 8] = ["firewall", "ha", "mapping", "priv/acme", "priv/lock", "sdn", "sdn/fabrics", "virtual-guest"];
+const WATCHED: [&str; 8] =
+    ["firewall", "ha", "mapping", "priv/acme", "priv/lock", "sdn", "sdn/fabrics", "virtual-guest"];
 
 /// Runs `pvecm updatecerts [--force] [--silent] [--unmerge-known-hosts]`.
 pub fn run(host: &Host, options: &[&str]) -> anyhow::Result<u8> {
