@@ -1,3 +1,21 @@
 //! Profiles and site: TOML in, [`Policy`](policy::Policy) out. Knows no node.
+//!
+//! A profile is a stack of layers ([`stack`]), each a TOML file ([`layer`]) that fits the [`shape`] of the types in
+//! [`policy`]; the merged leaves are judged by [`lint`]. The site ([`site`]) says who and where. Everything wrong in
+//! any file becomes a [`diagnostic`], all at once. Only [`disk`] touches the file system.
 
+pub mod diagnostic;
+pub mod disk;
+mod folklore;
+mod layer;
+mod limits;
 pub mod policy;
+pub mod schema;
+mod shape;
+pub mod site;
+pub mod source;
+pub mod stack;
+
+mod load;
+
+pub use load::{Loaded, load};

@@ -1,0 +1,136 @@
+//! One profile file: TOML in, leaves with their places out.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::folklore;
+use super::schema::layer_shape;
+use super::shape::{Shape, Walk, join};
+use super::source::{At, Source};
+
+/// A value and where it was set.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// The value.
+    pub value: Json,
+    /// Where it stands.
+    pub at: At,
+    /// Where each element stands, when it is an array.
+    pub items: Vec<Range<usize>>,
+}
+
+impl Leaf {
+    /// Where one element of an array stands.
+    pub fn item(&self, index: usize) -> At {
+        let span = self.items.get(index).unwrap_or(&self.at.span).clone();
+        At { source: Arc::clone(&self.at.source), span }
+    }
+}
+
+/// Dotted key → value. Tables merge deep and arrays are replaced, so merging two layers is extending one map.
+pub type Leaves = BTreeMap<String, Leaf>;
+
+/// A parsed file.
+#[derive(Debug, Default)]
+pub struct Layer {
+    /// The profile this one changes.
+    pub extends: Option<(String, At)>,
+    /// One line about it.
+    pub description: Option<String>,
+    /// Its own values.
+    pub leaves: Leaves,
+}
+
+/// Parses TOML with every syntax error reported, walks it against `shape` and drops what does not fit.
+pub fn parse_tree<'s>(source: &'s Arc<Source>, shape: &Shape, found: &mut Diagnostics) -> toml::Spanned<DeTable<'s>> {
+    let (mut tree, errors) = DeTable::parse_recoverable(&source.text);
+    let broken = report_syntax(source, errors, found);
+    let mut walk = Walk { source, root: shape, broken: &broken, found, seen: HashSet::new() };
+    folklore::search(&mut walk, tree.get_ref());
+    walk.table(tree.get_mut(), &(0..0), shape, "");
+    tree
+}
+
+/// One error a line: what follows on the same line follows from it.
+fn report_syntax(source: &Arc<Source>, errors: Vec<toml::de::Error>, found: &mut Diagnostics) -> Vec<Range<usize>> {
+    let mut spans: Vec<(Range<usize>, String)> =
+        errors.into_iter().map(|e| (e.span().unwrap_or(0..0), e.message().to_owned())).collect();
+    spans.sort_by_key(|(span, _)| (span.start, span.end));
+    let mut last_line = 0;
+    for (span, message) in &spans {
+        let line = source.line(span.start);
+        if line == last_line {
+            continue;
+        }
+        last_line = line;
+        let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+        let expected = if expected.is_empty() { String::new() } else { format!("expected {expected}") };
+        let at = At { source: Arc::clone(source), span: span.clone() };
+        found.push(Diagnostic::error(format!("not TOML: {what}")).at(at).expected(expected));
+    }
+    spans.into_iter().map(|(span, _)| span).collect()
+}
+
+/// Parses one profile file.
+pub fn parse(source: &Arc<Source>, found: &mut Diagnostics) -> Layer {
+    let tree = parse_tree(source, layer_shape(), found);
+    let mut leaves = Leaves::new();
+    collect(source, tree.get_ref(), "", &mut leaves);
+    let mut text = |key: &str| leaves.remove(key).and_then(|l| l.value.as_str().map(|s| (s.to_owned(), l.at.clone())));
+    let extends = text("extends");
+    let description = text("description").map(|(d, _)| d);
+    Layer { extends, description, leaves }
+}
+
+fn collect(source: &Arc<Source>, table: &DeTable<'_>, prefix: &str, out: &mut Leaves) {
+    for (key, value) in table {
+        let path = join(prefix, key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => collect(source, inner, &path, out),
+            other => {
+                let items = match other {
+                    DeValue::Array(array) => array.iter().map(toml::Spanned::span).collect(),
+                    _ => Vec::new(),
+                };
+                let at = At { source: Arc::clone(source), span: value.span() };
+                out.insert(path, Leaf { value: to_json(other), at, items });
+            }
+        }
+    }
+}
+
+fn to_json(value: &DeValue<'_>) -> Json {
+    match value {
+        DeValue::String(s) => Json::from(s.as_ref()),
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).map_or(Json::Null, Json::from),
+        DeValue::Float(f) => f.as_str().parse::<f64>().map_or(Json::Null, Json::from),
+        DeValue::Boolean(b) => Json::from(*b),
+        DeValue::Datetime(d) => Json::from(d.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| to_json(item.get_ref())).collect(),
+        DeValue::Table(table) => {
+            table.iter().map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref()))).collect()
+        }
+    }
+}
+
+/// The tree a set of leaves stands for.
+pub fn nest(leaves: &Leaves) -> Json {
+    let mut root = serde_json::Map::new();
+    for (path, leaf) in leaves {
+        let mut words: Vec<&str> = path.split('.').collect();
+        let Some(last) = words.pop() else { continue };
+        let mut table = &mut root;
+        for word in words {
+            let next = table.entry(word).or_insert_with(|| Json::Object(serde_json::Map::new()));
+            let Json::Object(inner) = next else { return Json::Object(root) };
+            table = inner;
+        }
+        table.insert(last.to_owned(), leaf.value.clone());
+    }
+    Json::Object(root)
+}

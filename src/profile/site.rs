@@ -1,0 +1,103 @@
+//! The site file: who and where.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A site file as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[schemars(default)]
+pub struct SiteFile {
+    /// Profiles to use when the command line names none; files are relative to this one.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub profiles: Vec<Spanned<String>>,
+    /// Networks from which nodes are administered, IPv4 and IPv6, e.g. `192.0.2.0/24`.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub management: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The nodes.
+    #[schemars(with = "Option<Vec<HostEntry>>")]
+    pub host: Vec<Spanned<HostEntry>>,
+    /// The administrators.
+    #[schemars(with = "Option<Vec<AdminEntry>>")]
+    pub admin: Vec<Spanned<AdminEntry>>,
+    /// Login names of administrators that left.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub removed_admins: Vec<Spanned<String>>,
+}
+
+/// One `[[host]]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostEntry {
+    /// Name used on the command line and in reports.
+    #[schemars(with = "String", required)]
+    pub name: Option<Spanned<String>>,
+    /// Address, DNS name or alias of the ssh config; the name when left out.
+    #[schemars(with = "Option<String>")]
+    pub address: Option<Spanned<String>>,
+    /// Login name; left out: the administrators in turn, then root for the first run.
+    #[schemars(with = "Option<String>")]
+    pub user: Option<Spanned<String>>,
+    /// SSH port; left out: what the ssh config says.
+    #[schemars(with = "Option<u16>", range(min = 1))]
+    pub port: Option<u16>,
+    /// Private key file, relative to this file or `~/…`.
+    #[schemars(with = "Option<String>")]
+    pub identity: Option<Spanned<String>>,
+    /// `ProxyJump`: `[user@]host[:port]`, several separated by commas.
+    #[schemars(with = "Option<String>")]
+    pub jump: Option<Spanned<String>>,
+    /// Pinned host key fingerprint, `SHA256:…` as `ssh-keygen -lf` prints it.
+    #[serde(alias = "host_key")]
+    #[schemars(with = "Option<String>")]
+    pub host_key: Option<Spanned<String>>,
+    /// Groups for `--limit`.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub groups: Vec<Spanned<String>>,
+}
+
+/// One `[[admin]]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AdminEntry {
+    /// Linux login name.
+    #[schemars(with = "String", required)]
+    pub name: Option<Spanned<String>>,
+    /// Full name.
+    #[schemars(with = "Option<String>")]
+    pub full_name: Option<Spanned<String>>,
+    /// OpenSSH public key lines.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub keys: Vec<Spanned<String>>,
+    /// Files with public key lines, relative to this file or `~/…`.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub key_files: Vec<Spanned<String>>,
+    /// How this person becomes root.
+    #[schemars(with = "Option<super::policy::Sudo>")]
+    pub sudo: Option<Spanned<super::policy::Sudo>>,
+    /// Where the password comes from: exactly one key.
+    #[schemars(with = "Option<PasswordEntry>")]
+    pub password: Option<Spanned<PasswordEntry>>,
+}
+
+/// The source of an administrator's password.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub struct PasswordEntry {
+    /// crypt(5) hash, `$y$…` or `$6$…`, as `mkpasswd` prints it.
+    #[schemars(with = "Option<String>")]
+    pub hash: Option<Spanned<crate::secret::Secret>>,
+    /// `true`: asked when the account is made.
+    pub prompt: Option<bool>,
+    /// File for a generated password, relative to this file; made with mode 0600.
+    #[schemars(with = "Option<String>")]
+    pub generate: Option<Spanned<String>>,
+    /// Environment variable (or `.env` entry) with the hash.
+    #[schemars(with = "Option<String>")]
+    pub hash_env: Option<Spanned<String>>,
+}
