@@ -37,13 +37,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            message: message.into(),
-            at: None,
-            expected: String::new(),
-            help: Vec::new(),
-        }
+        Self { severity: Severity::Error, message: message.into(), at: None, expected: String::new(), help: Vec::new() }
     }
 
     /// A warning.
@@ -153,9 +147,8 @@ impl Diagnostics {
             }
         }
         let rank = |d: &Diagnostic| {
-            d.at.as_ref().map_or((0, 0), |at| {
-                (1 + names.iter().position(|n| *n == at.source.name).unwrap_or(0), at.span.start)
-            })
+            d.at.as_ref()
+                .map_or((0, 0), |at| (1 + names.iter().position(|n| *n == at.source.name).unwrap_or(0), at.span.start))
         };
         self.0.sort_by_key(rank);
     }

@@ -50,7 +50,13 @@ const NO_LOCKOUT: &str = "PVE has no such key: /etc/pve/user.cfg knows none, war
 /// Every row.
 pub const ROWS: &[Row] = &[
     row("minpwlen", &["minpwlen"], "", NO_PASSWORD_KEYS, "[password.quality] min-length"),
-    row("minpwqual", &["minpwqual"], "", NO_PASSWORD_KEYS, "[password.quality] min-class, difference, dictionary-check"),
+    row(
+        "minpwqual",
+        &["minpwqual"],
+        "",
+        NO_PASSWORD_KEYS,
+        "[password.quality] min-class, difference, dictionary-check",
+    ),
     row("maxfailed", &["maxfailed"], "", NO_LOCKOUT, "[lockout.pam] deny"),
     row("locktime", &["locktime"], "", NO_LOCKOUT, "[lockout.pam] unlock-time (seconds)"),
     row(
@@ -317,7 +323,8 @@ mod tests {
 
     #[test]
     fn what_pve_has_is_not_folklore() {
-        for word in ["PVEAuditor", "PVEVMUser", "PVEVMAdmin", "PVEDatastoreAdmin", "ops@pve!ci", "Sys.Audit", "useradd"] {
+        for word in ["PVEAuditor", "PVEVMUser", "PVEVMAdmin", "PVEDatastoreAdmin", "ops@pve!ci", "Sys.Audit", "useradd"]
+        {
             assert!(by_text(word).is_none(), "{word}");
         }
         assert!(by_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ== ops@example.com").is_none());

@@ -112,9 +112,7 @@ fn to_json(value: &DeValue<'_>) -> Json {
         DeValue::Boolean(b) => Json::from(*b),
         DeValue::Datetime(d) => Json::from(d.to_string()),
         DeValue::Array(items) => items.iter().map(|item| to_json(item.get_ref())).collect(),
-        DeValue::Table(table) => {
-            table.iter().map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref()))).collect()
-        }
+        DeValue::Table(table) => table.iter().map(|(k, v)| (k.get_ref().to_string(), to_json(v.get_ref()))).collect(),
     }
 }
 

@@ -40,7 +40,12 @@ pub const LIMITS: &[Limit] = &[
     limit("password.aging.inactive-days", 1, 3650, "0 disables an account on the day its password expires"),
     limit("lockout.pam.deny", 2, 100, "0 never locks, 1 locks at the first slip of a finger"),
     limit("lockout.pam.fail-interval", 60, 604_800, "seconds in which the failures must lie"),
-    limit("lockout.pam.unlock-time", 60, 604_800, "0 means never: whoever types wrong passwords shuts people out for good"),
+    limit(
+        "lockout.pam.unlock-time",
+        60,
+        604_800,
+        "0 means never: whoever types wrong passwords shuts people out for good",
+    ),
     limit("lockout.pam.root-unlock-time", 1, 604_800, "0 means never: root would be shut out for good"),
     limit("session.timeout.seconds", 60, 86_400, "0 switches TMOUT off, which `enabled = false` says more clearly"),
 ];

@@ -242,8 +242,7 @@ impl Walk<'_> {
             return;
         }
         let place = if path.is_empty() { "at the top level".to_owned() } else { format!("in `{path}`") };
-        let mut found =
-            Diagnostic::error(format!("unknown key `{}` {place}", printable(key))).at(self.at(span));
+        let mut found = Diagnostic::error(format!("unknown key `{}` {place}", printable(key))).at(self.at(span));
         let known: Vec<String> = keys.keys().cloned().collect();
         let by_meaning = keys.iter().find(|(_, (_, about))| names_it(about, key)).map(|(k, _)| k.as_str());
         if let Some(near) = by_meaning.or_else(|| nearest(key, known.iter().map(String::as_str))) {

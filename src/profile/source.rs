@@ -90,7 +90,8 @@ impl fmt::Display for At {
 pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let reorders = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+            let reorders =
+                matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
             let escape = c.is_control() || reorders;
             let escaped = escape.then(|| c.escape_default());
             escaped.into_iter().flatten().chain((!escape).then_some(c))
@@ -210,7 +211,10 @@ mod tests {
             ("x = \"$6$rounds=5000$salt$abcdef\"", "rounds"),
             ("password = 'hunter2'", "hunter2"),
             ("keys = [\"-----BEGIN OPENSSH PRIVATE KEY-----\\nb3Blbn\"]", "b3Blbn"),
-            ("keys = ['''\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----\n''']", "b3Blbn"),
+            (
+                "keys = ['''\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----\n''']",
+                "b3Blbn",
+            ),
             ("root-password = \"\"\"\nhunter2\n\"\"\"\n", "hunter2"),
             ("password = hunter2 hunter3", "hunter3"),
         ] {
