@@ -7,7 +7,7 @@ use super::layer::{Leaves, nest};
 use super::policy::{Digests, Host, Origin, Policy, Profile, Site};
 use super::schema::layer_shape;
 use super::stack::{Reference, Stack};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Profile and site, read and judged.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ impl Loaded {
             origins: self.origins.clone(),
             profile_names: self.profile_names.clone(),
             digests: self.digests.clone(),
+            left_out: BTreeSet::new(),
         }
     }
 }
