@@ -134,6 +134,8 @@ pub struct Accounts {
     pub connected: Reading<BTreeSet<String>>,
     /// authorized_keys of the accounts that were asked for, by account name.
     pub authorized_keys: BTreeMap<String, Reading<AuthorizedKeys>>,
+    /// What [`Shadow::hash_digest`] is salted with.
+    pub digest_salt: Reading<String>,
 }
 
 /// A line of /etc/passwd.
@@ -179,8 +181,8 @@ pub struct Shadow {
     pub inactive_days: Option<i64>,
     /// Account expiry in days since 1970.
     pub expires: Option<i64>,
-    /// SHA-256 of the hash field, salted per capture with a value the tool chose, so that "is it the hash of the
-    /// site" can be answered without the hash crossing the wire.
+    /// SHA-256 (lower-case hex) of [`Accounts::digest_salt`] followed by the hash field; the tool chooses the salt for
+    /// each capture, so that "is it the hash of the site" can be answered without the hash crossing the wire.
     pub hash_digest: Option<String>,
 }
 
