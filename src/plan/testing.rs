@@ -99,6 +99,7 @@ pub fn policy() -> Policy {
         admins: vec![Admin {
             name: "ops".into(),
             full_name: "Ops".into(),
+            groups: Vec::new(),
             keys: vec![KEY.into()],
             sudo: Sudo::Nopasswd,
             password: None,

@@ -414,6 +414,8 @@ pub struct Admin {
     pub name: String,
     /// GECOS full name.
     pub full_name: String,
+    /// Further Linux groups that exist on the node, e.g. `adm`; the sudo group comes from the profile.
+    pub groups: Vec<String>,
     /// OpenSSH public key lines, key files already read.
     pub keys: Vec<String>,
     /// How this person becomes root.
