@@ -1,5 +1,8 @@
 //! The catalogue: one row per hardening requirement. Pure; a control takes facts and policy and returns a value.
 
+pub mod accounts;
+pub mod ssh;
+
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
@@ -166,4 +169,12 @@ impl Verdict {
 }
 
 /// Every control, in the order of reports.
-pub const CATALOGUE: &[&dyn Control] = &[];
+pub const CATALOGUE: &[&dyn Control] = &[
+    &accounts::ADMIN,
+    &accounts::ROOT_PASSWORD,
+    &ssh::ROOT_LOGIN,
+    &ssh::PASSWORD_AUTH,
+    &ssh::LIMITS,
+    &ssh::FORWARDING,
+    &ssh::CRYPTO,
+];

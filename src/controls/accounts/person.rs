@@ -1,0 +1,182 @@
+//! One administrator the site names: account, group, home, keys, password.
+
+use std::collections::BTreeMap;
+
+use crate::change::{Action, Stage};
+use crate::facts::{Facts, Group, PasswordState, Shadow, User};
+use crate::profile::policy::{Admin, Policy};
+
+use super::keys::{self, Owner};
+use super::work::{Stop, Work, directory};
+use super::{day, login_name, password};
+
+/// Debian's range of ordinary accounts (adduser.conf FIRST_UID, LAST_UID).
+const PEOPLE: std::ops::RangeInclusive<u32> = 1000..=59999;
+
+/// Account databases that must be certain.
+pub struct Databases<'a> {
+    pub users: &'a BTreeMap<String, User>,
+    pub groups: &'a BTreeMap<String, Group>,
+    pub shadow: &'a BTreeMap<String, Shadow>,
+    /// Today, in days since 1970, by the node's clock.
+    pub today: i64,
+}
+
+impl<'a> Databases<'a> {
+    pub fn of(facts: &'a Facts) -> Result<Self, String> {
+        Ok(Self {
+            users: facts.accounts.users.required("/etc/passwd")?,
+            groups: facts.accounts.groups.required("/etc/group")?,
+            shadow: facts.accounts.shadow.required("/etc/shadow")?,
+            today: day(*facts.taken.required("the node's clock")?),
+        })
+    }
+
+    /// Whether an account has expired.
+    pub fn expired(&self, shadow: &Shadow) -> bool {
+        shadow.expires.is_some_and(|expires| expires >= 0 && expires <= self.today)
+    }
+
+    /// Whether the account belongs to the group, primarily or not.
+    pub fn member(&self, user: &User, group: &str) -> bool {
+        self.groups.get(group).is_some_and(|group| group.gid == user.gid || group.members.contains(&user.name))
+    }
+
+    fn group_name(&self, gid: u32) -> Option<&'a str> {
+        self.groups.iter().find(|(_, group)| group.gid == gid).map(|(name, _)| name.as_str())
+    }
+}
+
+/// Plans what the administrator lacks.
+pub fn plan(work: &mut Work, facts: &Facts, policy: &Policy, data: &Databases, admin: &Admin) -> Result<(), Stop> {
+    if admin.name == "root" || !login_name(&admin.name) {
+        return Err(Stop::Refused(format!("`{}` cannot be the name of an administrator", admin.name.escape_debug())));
+    }
+    match data.users.get(&admin.name) {
+        None => plan_new(work, facts, policy, data, admin),
+        Some(user) => plan_present(work, facts, policy, data, (admin, user)),
+    }
+}
+
+fn plan_new(work: &mut Work, facts: &Facts, policy: &Policy, data: &Databases, admin: &Admin) -> Result<(), Stop> {
+    let name = &admin.name;
+    if data.groups.contains_key(name) {
+        return Err(Stop::Refused(format!(
+            "a group `{name}` exists without an account, so useradd would refuse; rename the group or the administrator"
+        )));
+    }
+    let home = format!("/home/{name}");
+    work.saw("/etc/passwd", format!("no account {name}"), "an administrator of the site");
+    work.change(
+        Stage::Accounts,
+        format!("account {name} ({})", admin.full_name),
+        Action::User {
+            name: name.clone(),
+            full_name: admin.full_name.clone(),
+            shell: policy.profile.accounts.admin.shell.clone(),
+            home: home.clone(),
+            groups: vec![policy.profile.accounts.admin.group.clone()],
+        },
+    );
+    let owner = Owner { name, group: name, home: &home };
+    plan_home(work, facts, &owner)?;
+    keys::plan(work, facts, admin, &owner)?;
+    password::plan(work, facts, admin, None)
+}
+
+fn plan_present(
+    work: &mut Work,
+    facts: &Facts,
+    policy: &Policy,
+    data: &Databases,
+    (admin, user): (&Admin, &User),
+) -> Result<(), Stop> {
+    let name = &admin.name;
+    if !PEOPLE.contains(&user.uid) {
+        return Err(Stop::Refused(format!(
+            "`{name}` is a system account (uid {}); give the administrator another name",
+            user.uid
+        )));
+    }
+    local_home(facts, user)?;
+    let group = &policy.profile.accounts.admin.group;
+    if data.member(user, group) {
+        work.proved("/etc/group", format!("{name} is in {group}"));
+    } else {
+        work.saw("/etc/group", format!("{name} is not in {group}"), "a member");
+        let action = Action::UserGroups { name: name.clone(), join: vec![group.clone()], leave: Vec::new() };
+        work.change(Stage::Accounts, format!("{name} joins {group}"), action);
+    }
+    let Some(own_group) = data.group_name(user.gid) else {
+        return Err(Stop::Unknown(format!("the primary group {} of {name} has no name", user.gid)));
+    };
+    let owner = Owner { name, group: own_group, home: &user.home };
+    plan_home(work, facts, &owner)?;
+    keys::plan(work, facts, admin, &owner)?;
+    let shadow = data.shadow.get(name).ok_or_else(|| format!("{name} has no line in /etc/shadow"))?;
+    plan_usable(work, policy, data, (admin, user, shadow));
+    password::plan(work, facts, admin, Some(shadow))
+}
+
+/// Everything that would turn the administrator away in spite of the key.
+fn plan_usable(work: &mut Work, policy: &Policy, data: &Databases, (admin, user, shadow): (&Admin, &User, &Shadow)) {
+    let name = &admin.name;
+    if ["/nologin", "/false"].iter().any(|end| user.shell.ends_with(end)) {
+        let shell = policy.profile.accounts.admin.shell.clone();
+        work.saw("/etc/passwd", format!("{name} has the shell {}", user.shell), &shell);
+        work.change(Stage::Accounts, format!("login shell of {name}"), Action::UserShell { name: name.clone(), shell });
+    }
+    let locked = matches!(shadow.password, PasswordState::Locked(_)) && admin.password.is_some();
+    if data.expired(shadow) || locked {
+        let found = if data.expired(shadow) { "the account has expired" } else { "the password is locked" };
+        work.saw(format!("/etc/shadow, {name}"), found, "usable");
+        let action = Action::UserLock { name: name.clone(), locked: false };
+        work.change(Stage::Accounts, format!("unlock {name}"), action);
+    }
+    if shadow.last_change == Some(0) && !matches!(admin.password, Some(crate::profile::policy::AdminPassword::Hash(_)))
+    {
+        work.saw(format!("/etc/shadow, {name}"), "a new password is demanded at the next login", "usable");
+        work.advise(format!("{name} must log in once and set a new password, or run `chage -d -1 {name}`"));
+    }
+}
+
+/// sshd refuses keys below a home that others can write.
+fn plan_home(work: &mut Work, facts: &Facts, owner: &Owner) -> Result<(), Stop> {
+    let Some(home) = directory(facts, owner.home)? else { return Ok(()) };
+    if home.owner == owner.name && home.mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let found = format!("mode {:04o}, owner {}", home.mode, home.owner);
+    work.saw(owner.home, found, format!("owner {}, not writable by others", owner.name));
+    let action = Action::Directory {
+        path: owner.home.into(),
+        mode: home.mode & 0o755,
+        owner: owner.name.into(),
+        group: owner.group.into(),
+    };
+    work.change(Stage::Accounts, format!("home of {}", owner.name), action);
+    Ok(())
+}
+
+fn local_home(facts: &Facts, user: &User) -> Result<(), Stop> {
+    let bad = ["/", "/nonexistent", "/root", "/tmp", "/dev/null"].contains(&user.home.as_str())
+        || user.home.starts_with("/etc/pve")
+        || !user.home.starts_with('/')
+        || user.home.ends_with('/');
+    if bad {
+        return Err(Stop::Refused(format!(
+            "the home of {} is {}, where keys cannot lie; give the account a home of its own (`usermod -d`)",
+            user.name,
+            user.home.escape_debug()
+        )));
+    }
+    let keys = facts.accounts.authorized_keys.get(&user.name).and_then(|keys| keys.known());
+    if let Some(keys) = keys.filter(|keys| !keys.local) {
+        return Err(Stop::Refused(format!(
+            "the keys of {} lie on {}, which is not a local disk: without network or quorum nobody could log in",
+            user.name,
+            keys.path.escape_debug()
+        )));
+    }
+    Ok(())
+}
