@@ -1,1 +1,5 @@
 //! Integration tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod support;
+mod transport;

@@ -1,0 +1,23 @@
+# The command of every ssh exec: becomes root, then hands the rest of standard input to $1 (load.sh).
+# Line 1 of standard input: "NONCE BASE64-OF-SUDO-PASSWORD" (the second word may be empty).
+umask 077
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+unset ENV BASH_ENV CDPATH LANGUAGE
+IFS=" " read -r nonce password || exit 96
+me=$(id -un)
+refuse() {
+    set -- "$1" "$me
+$2"
+    printf "PVH-%s launcher %s %s\n%s\n" "$nonce" "$1" "${#2}" "$2"
+    exit 96
+}
+[ "$(id -u)" -ne 0 ] || exec sh -c "$1" sh "$me" no "${SSH_CONNECTION-}"
+command -v sudo >/dev/null 2>&1 || refuse 1 ""
+why=$(sudo -n sh -c : 2>&1 </dev/null) && exec sudo -n sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}"
+[ -n "$password" ] || refuse 2 "$why"
+password=$(printf %s "$password" | base64 -d)
+# One line, then end of file: sudo cannot take what follows for a second try.
+why=$(printf "%s\n" "$password" | sudo -k -S -p "" sh -c : 2>&1) || refuse 3 "$why"
+{ printf "%s\n" "$password"; exec cat; } | sudo -k -S -p "" sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}"
