@@ -8,7 +8,7 @@ image_of() { # PVE
     local digest
     digest=$({
         cat "$lab_dir"/lib/{packages,image}.sh
-        find "$lab_dir/files" -type f -print0 | sort -z | xargs -0 cat
+        find "$lab_dir/files/image" -type f -print0 | sort -z | xargs -0 cat
         cat "$authority/ca.crt" "$authority/archive-key.gpg"
         debian_sources "$(suite_of "$1")"
     } | sha256sum)
@@ -71,7 +71,7 @@ build_image() { # PVE DIR
     mmdebstrap --mode=root --variant=minbase --skip=essential/unlink,cleanup/reproducible \
         --include="$(IFS=,; echo "${node_packages[*]}")" \
         --aptopt="$work/apt.conf" --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io \
-        --customize-hook="$lab_dir/files/customize \"\$1\"" \
+        --customize-hook="$lab_dir/files/image/customize \"\$1\"" \
         "$suite" "$work/root" - <"$work/sources.list" >"$log" 2>&1
     make_repository "$work" "$suite" >>"$log" 2>&1
     rm -rf "$work/debs"

@@ -118,7 +118,6 @@ prepare_root() { # NAME ROOT
     address6=$(node_address "$name" 6)
     printf '%s\n' "$name" >"$root/etc/hostname"
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
-    sed -e "s/@NAME@/$name/g; s/@ADDRESS@/$address/g; s/@WEB@/$net4.250/g" "$lab_dir/files/hosts" >"$root/etc/hosts"
     # A resolver that refuses at once: no name leaves the lab.
     printf 'search lab.test\nnameserver %s.250\n' "$net4" >"$root/etc/resolv.conf"
     mkdir -p "$root/etc/network"
@@ -128,6 +127,8 @@ prepare_root() { # NAME ROOT
     cat "$root"/etc/ssh/ssh_host_*_key.pub | cut -d' ' -f1,2 >"$state/nodes/$name/host_keys"
     printf 'root:%s\n' "$(root_password)" | chroot "$root" chpasswd
     install_pve "$name" "$root"
+    printf '\n# The stand-in that answers 401, as the real one does without a subscription\n%s enterprise.proxmox.com\n' \
+        "$net4.250" >>"$root/etc/hosts"
 }
 
 # Started detached; lives as long as the node is meant to run.

@@ -12,6 +12,7 @@ node_packages=(
     iproute2 iptables iputils-ping kmod less libpam-modules libpam-runtime libpam-systemd logrotate lsb-release
     nano netbase nftables openssh-client openssh-server openssl passwd perl-base procps psmisc systemd
     systemd-sysv tzdata udev uuid-runtime
+    libpam0g libsqlite3-0 # what PVE's own programs are linked with
 )
 
 # Installable on a node from its local repository, with everything they depend on.

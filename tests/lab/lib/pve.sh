@@ -18,6 +18,7 @@ install_pve() { # NAME ROOT
     local name=$1 root=$2 node=$state/nodes/$1 cluster member options=()
     [[ ! -e $node/plain ]] || {
         remove_pve_packages "$root"
+        printf '127.0.0.1 localhost\n::1 localhost\n%s %s.lab.test %s\n' "$(node_address "$name")" "$name" "$name" >"$root/etc/hosts"
         return
     }
     if [[ -e $node/cluster ]]; then
@@ -29,8 +30,9 @@ install_pve() { # NAME ROOT
         mkdir -p "$root/var/lib/pve-sim/cluster"
         mount --bind "$state/clusters/$cluster" "$root/var/lib/pve-sim/cluster"
     fi
-    "$LAB_SIM_BIN" install --root "$root" --pve "$(<"$node/pve")" --node "$name" \
-        --address "$(node_address "$name")" --address6 "$(node_address "$name" 6)" "${options[@]}"
+    # One at a time: members must find the keys that the first of them made.
+    with_lock "$cache/pve-keys.lock" 120 "$LAB_SIM_BIN" install --root "$root" --pve "$(<"$node/pve")" --node "$name" \
+        --address "$(node_address "$name")" --address6 "$(node_address "$name" 6)" --key-cache "$cache/pve-keys" "${options[@]}"
     unmount "$root/var/lib/pve-sim/cluster"
 }
 
