@@ -18,5 +18,8 @@ pub mod error;
 pub mod facts;
 pub mod plan;
 pub mod profile;
+pub mod render;
+pub mod report;
+pub mod sanitize;
 pub mod secret;
 pub mod transport;

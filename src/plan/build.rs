@@ -206,3 +206,118 @@ impl Touched {
 fn path_starts(change: &Change, prefix: &str) -> bool {
     matches!(&change.action, Action::File(file) if file.path.starts_with(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::UnitVerb;
+    use crate::facts::{Cluster, Peer, PveRelease, Reading};
+    use crate::plan::testing::{Fake, change, new_file, policy, regular};
+
+    fn facts(paths: &[&str]) -> Facts {
+        Facts { files: paths.iter().map(|path| ((*path).into(), Reading::Absent)).collect(), ..Facts::default() }
+    }
+
+    fn built(fakes: &[Fake], facts: &Facts, selection: &[&str]) -> Result<Plan> {
+        let catalogue: Vec<&dyn Control> = fakes.iter().map(|fake| fake as &dyn Control).collect();
+        let patterns: Vec<_> = selection.iter().map(ToString::to_string).collect();
+        let selection = Selection::parse_in(&catalogue, &patterns)?;
+        build_from(&catalogue, facts, &policy(), &selection, &Operator::default())
+    }
+
+    fn file_step(control: &str, path: &str) -> Change {
+        change(control, Stage::Services, new_file(path, "x\n", 0o644))
+    }
+
+    #[test]
+    fn disabled_and_unselected_controls_are_not_judged() {
+        let compliant = || Verdict::compliant(vec![]);
+        let fakes = [Fake::new("a.one", compliant()), Fake::disabled("a.two"), Fake::new("b.three", compliant())];
+        let plan = built(&fakes, &Facts::default(), &["a.*"]).unwrap();
+        assert_eq!(plan.verdicts.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["a.one"]);
+    }
+
+    #[test]
+    fn a_change_of_something_unread_makes_its_control_unknown_and_leaves_the_others() {
+        let both = vec![file_step("a.one", "/etc/read"), file_step("a.one", "/etc/unread")];
+        let fakes = [Fake::wants("a.one", both), Fake::wants("a.two", vec![file_step("a.two", "/etc/read")])];
+        let plan = built(&fakes, &facts(&["/etc/read"]), &[]).unwrap();
+        let Status::Unknown { why } = &plan.verdicts[0].1.status else { panic!("{:?}", plan.verdicts) };
+        assert_eq!(why, "/etc/unread: the capture does not contain it; its changes are left out of the plan");
+        assert_eq!(plan.changes.len(), 1);
+        assert_eq!(plan.changes[0].controls, ["a.two"]);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_never_replaced() {
+        let mut facts = facts(&[]);
+        let Reading::Known(mut link) = regular("", 0o777, "root") else { unreachable!() };
+        link.kind = FileKind::Symlink("/etc/pve/priv/authorized_keys".into());
+        facts.files.insert("/root/.ssh/authorized_keys".into(), Reading::Known(link));
+        let fakes = [Fake::wants("a.one", vec![file_step("a.one", "/root/.ssh/authorized_keys")])];
+        let plan = built(&fakes, &facts, &[]).unwrap();
+        assert!(matches!(&plan.verdicts[0].1.status, Status::Unknown { why } if why.contains("symbolic link")));
+        assert!(plan.changes.is_empty());
+    }
+
+    #[test]
+    fn a_change_made_from_something_else_than_what_was_read_is_a_defect() {
+        let mut facts = facts(&[]);
+        facts.files.insert("/etc/x".into(), regular("real\n", 0o644, "root"));
+        let error = built(&[Fake::wants("a.one", vec![file_step("a.one", "/etc/x")])], &facts, &[]).unwrap_err();
+        assert_eq!(error.kind, Kind::Internal);
+    }
+
+    #[test]
+    fn what_is_expected_is_what_was_read() {
+        let mut facts = facts(&["/etc/new"]);
+        for path in ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"] {
+            facts.files.insert(path.into(), regular(path, 0o640, "root"));
+        }
+        let group = change("a.one", Stage::Accounts, Action::Group { name: "g".into(), system: false });
+        let plan = built(&[Fake::wants("a.one", vec![file_step("a.one", "/etc/new"), group])], &facts, &[]).unwrap();
+        assert_eq!(plan.expects.len(), 5);
+        assert_eq!(plan.expects["/etc/new"], Expect::Absent);
+        let digest = seal::digest("/etc/shadow");
+        assert!(matches!(&plan.expects["/etc/shadow"], Expect::File { digest: found, .. } if *found == digest));
+    }
+
+    #[test]
+    fn a_refusing_control_refuses_the_plan() {
+        let plan = built(&[Fake::new("a.one", Verdict::refused("it would harm"))], &Facts::default(), &[]).unwrap();
+        assert_eq!(plan.refusals[0].reason, "a.one: it would harm");
+    }
+
+    #[test]
+    fn proofs_follow_what_is_touched() {
+        let peer = |name: &str, online| Peer { name: name.into(), addresses: [].into(), online };
+        let release = PveRelease { major: 9, minor: 1, text: "9.1".into(), debian: 13 };
+        let mut facts = facts(&["/etc/ssh/sshd_config.d/x.conf", "/etc/security/faillock.conf", "/etc/profile.d/x.sh"]);
+        facts.pve = Reading::Known(release);
+        facts.cluster = Reading::Known(Cluster {
+            name: "lab".into(),
+            quorate: true,
+            peers: vec![peer("pve2", true), peer("pve3", false)],
+            migration_network: None,
+        });
+        let proofs = |step: Change| built(&[Fake::wants("a.one", vec![step])], &facts, &[]).unwrap().proofs;
+        let peers = Proof::PeerSsh { peers: vec!["pve2".into()] };
+        let ssh = change("a.one", Stage::Ssh, new_file("/etc/ssh/sshd_config.d/x.conf", "", 0o600));
+        assert_eq!(proofs(ssh), [peers.clone()]);
+        let pam = file_step("a.one", "/etc/security/faillock.conf");
+        assert_eq!(proofs(pam), [Proof::PasswordAuth, Proof::WebInterface, peers]);
+        assert_eq!(proofs(file_step("a.one", "/etc/profile.d/x.sh")), []);
+    }
+
+    #[test]
+    fn steps_name_the_control_that_wants_them_and_run_in_order() {
+        let unit = Action::Unit { unit: "x.service".into(), verb: UnitVerb::TryRestart };
+        let mut step = file_step("a.one", "/etc/x");
+        step.controls.clear();
+        let fakes = [Fake::wants("a.one", vec![change("a.one", Stage::Services, unit), step])];
+        let plan = built(&fakes, &facts(&["/etc/x"]), &[]).unwrap();
+        assert!(matches!(plan.changes[0].action, Action::File(_)));
+        assert_eq!(plan.changes[0].controls, ["a.one"]);
+        assert_eq!(plan.seal.len(), 64);
+    }
+}

@@ -227,7 +227,10 @@ mod tests {
             ..Facts::default()
         };
         let notes = refused_logins(&facts, &policy(), &ssh_changes());
-        insta::assert_snapshot!(notes.join("\n"), @"");
+        insta::assert_snapshot!(notes.join("\n"), @r"
+        root logins from 203.0.113.9 by publickey will be refused from now on (seen 3 times in 30 days, last on 2025-11-13)
+        root logins from 192.0.2.7 by password will be refused from now on (seen once in 30 days, last on 2025-11-13)
+        ");
     }
 
     #[test]
@@ -289,7 +292,7 @@ mod tests {
             state: Some(serde_json::json!({"/etc/x": seal::digest("theirs\n"), "/etc/y": "0"})),
         };
         let facts = Facts { runs: Reading::Known(vec![run("other")]), ..Facts::default() };
-        insta::assert_snapshot!(other_run(&facts, &plan).unwrap(), @"");
+        insta::assert_snapshot!(other_run(&facts, &plan).unwrap(), @r"the last run (20261120-1) was made with another site file and version 9.0.0 of this tool, newer than this one (0.1.0); this plan would change what it left: /etc/x");
     }
 
     #[test]

@@ -193,3 +193,17 @@ seconds = 900
 enabled = true
 umask = "027"
 "#;
+
+pub fn empty_plan() -> crate::plan::Plan {
+    crate::plan::Plan {
+        node: "pve1".into(),
+        seal: "0".repeat(64),
+        changes: vec![],
+        expects: std::collections::BTreeMap::new(),
+        verdicts: vec![],
+        notes: vec![],
+        refusals: vec![],
+        proofs: vec![],
+        digests: crate::profile::policy::Digests::default(),
+    }
+}

@@ -66,8 +66,9 @@ pub fn usable_keys(
     let strict = settings.get("strictmodes").is_none_or(|value| !value.eq_ignore_ascii_case("no"));
     let mut found = BTreeSet::new();
     let mut obstacles = BTreeSet::new();
-    for path in key_files(settings, login.user, account) {
-        let lines = match planned.key_lines(login.user, &path) {
+    let files = key_files(settings, login.user, account);
+    for path in &files {
+        let lines = match planned.key_lines(login.user, path) {
             Ok(lines) => lines,
             Err(why) => {
                 obstacles.insert(why);
@@ -77,7 +78,7 @@ pub fn usable_keys(
         if lines.is_empty() {
             continue;
         }
-        if let Some(why) = strict.then(|| insecure(planned, &path, login.user, account)).flatten() {
+        if let Some(why) = strict.then(|| insecure(planned, path, login.user, account)).flatten() {
             obstacles.insert(why);
             continue;
         }
@@ -95,7 +96,8 @@ pub fn usable_keys(
     }
     match (found.is_empty(), obstacles.is_empty()) {
         (false, _) => Ok(found),
-        (true, true) => Err("it has no key".into()),
+        (true, true) if files.is_empty() => Err("sshd has `AuthorizedKeysFile none`".into()),
+        (true, true) => Err(format!("it has no key in {}", files.join(", "))),
         (true, false) => Err(obstacles.into_iter().collect::<Vec<_>>().join("; ")),
     }
 }

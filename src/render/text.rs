@@ -1,0 +1,509 @@
+//! The text of `plan` and `check`.
+
+use std::fmt::Write as _;
+
+use super::style::{Palette, Tone};
+use super::{action, diff, redact};
+use crate::change::{Action, Change};
+use crate::controls::{Severity, Status};
+use crate::report::{Command, ControlResult, Failure, Judged, NodeReport, Report, Summary};
+use crate::sanitize;
+
+/// The whole result.
+pub fn report(report: &Report, palette: Palette) -> String {
+    let nodes: Vec<_> = report.nodes.iter().map(|one| node(one, report.command, palette)).collect();
+    let mut text = nodes.join("\n");
+    if report.nodes.len() > 1 {
+        let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, "all nodes"));
+        for node in &report.nodes {
+            let _ = writeln!(text, "  {}", summary_line(node, report.command, palette));
+        }
+    }
+    text
+}
+
+/// One node with its heading and summary line.
+pub fn node(report: &NodeReport, command: Command, palette: Palette) -> String {
+    let judged = match &report.result {
+        Err(failure) => return format!("{}\n{}", heading(report, None, palette), failed(failure, palette)),
+        Ok(judged) => judged,
+    };
+    let body = match command {
+        Command::Plan => plan(judged, palette),
+        Command::Check { .. } => check(judged, palette),
+    };
+    let heading = heading(report, judged.release.as_deref(), palette);
+    format!("{heading}\n{body}{}\n", summary_line(report, command, palette))
+}
+
+fn heading(report: &NodeReport, release: Option<&str>, palette: Palette) -> String {
+    let release = release.map(|release| format!(", PVE {release}")).unwrap_or_default();
+    let text = format!("{} ({}{release})", report.node, report.address);
+    palette.paint(Tone::Heading, &sanitize::line(&text))
+}
+
+fn failed(failure: &Failure, palette: Palette) -> String {
+    format!(
+        "  {}\n  {}\n  {}\n",
+        sanitize::line(&failure.state),
+        palette.paint(Tone::Bad, &sanitize::text(&failure.cause).replace('\n', "\n  ")),
+        palette.paint(Tone::Faint, &format!("hint: {}", sanitize::line(&failure.hint)))
+    )
+}
+
+/// Steps by stage, then what a person must know or do.
+fn plan(judged: &Judged, palette: Palette) -> String {
+    let mut text = String::new();
+    let mut stage = None;
+    let mut controls: &[String] = &[];
+    for change in &judged.plan.changes {
+        if stage != Some(change.stage) {
+            let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, &format!("== {}", change.stage)));
+            stage = Some(change.stage);
+            controls = &[];
+        }
+        if controls != change.controls {
+            let _ = writeln!(text, "{}", palette.paint(Tone::Place, &wanted_by(judged, &change.controls)));
+            controls = &change.controls;
+        }
+        text.push_str(&step(change, palette));
+    }
+    text.push_str(&by_hand(judged, palette));
+    text.push_str(&refusals(judged, palette));
+    text.push_str(&notes(judged, palette));
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn wanted_by(judged: &Judged, controls: &[String]) -> String {
+    let name = |id: &String| match judged.origins_of(id) {
+        "" => id.clone(),
+        origins => format!("{id} ({})", sanitize::line(origins)),
+    };
+    format!("# {}", controls.iter().map(name).collect::<Vec<_>>().join("\n# "))
+}
+
+fn step(change: &Change, palette: Palette) -> String {
+    let lines = match &change.action {
+        Action::File(file) => diff::lines(file).iter().map(|line| diff::shown(line, palette)).collect(),
+        other => action::lines(other, palette),
+    };
+    let mut text = lines.join("\n") + "\n";
+    if let Some(interrupts) = &change.interrupts {
+        let _ = writeln!(text, "{}", palette.paint(Tone::Warn, &format!("! {}", sanitize::line(interrupts))));
+    }
+    text
+}
+
+/// What the plan leaves to a person, and what it could not judge.
+fn by_hand(judged: &Judged, palette: Palette) -> String {
+    let mut text = String::new();
+    for control in &judged.controls {
+        let (word, why) = match &control.verdict.status {
+            Status::Unknown { why } => ("unknown", why),
+            Status::Differs { advice: Some(advice), .. } => ("by hand", advice),
+            _ => continue,
+        };
+        if text.is_empty() {
+            let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, "not done by this plan"));
+        }
+        let why = redact::secrets(why);
+        let _ = writeln!(text, "  - {} {}: {}", palette.paint(Tone::Warn, word), control.id, sanitize::line(&why));
+    }
+    text
+}
+
+fn refusals(judged: &Judged, palette: Palette) -> String {
+    if judged.plan.refusals.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", palette.paint(Tone::Bad, "refused: this plan will not be applied"));
+    for refusal in &judged.plan.refusals {
+        let _ = writeln!(text, "  - {}", sanitize::line(&refusal.reason));
+        let _ = writeln!(text, "    way out: {}", sanitize::line(&refusal.way_out));
+    }
+    text
+}
+
+fn notes(judged: &Judged, palette: Palette) -> String {
+    if judged.plan.notes.is_empty() {
+        return String::new();
+    }
+    let lines: String = judged.plan.notes.iter().map(|note| format!("  - {}\n", sanitize::line(note))).collect();
+    format!("\n{}\n{lines}", palette.paint(Tone::Heading, "notes"))
+}
+
+/// `pve1: 9 changes, 4 already right, 1 unknown`.
+pub fn summary_line(report: &NodeReport, command: Command, palette: Palette) -> String {
+    let node = sanitize::line(&report.node);
+    match &report.result {
+        Err(failure) => format!("{node}: {}", palette.paint(Tone::Bad, &sanitize::line(&failure.cause))),
+        Ok(judged) if matches!(command, Command::Check { .. }) => format!("{node}: {}", standing(judged.summary())),
+        Ok(judged) => {
+            let refused = if judged.plan.refusals.is_empty() { "" } else { "; refused" };
+            format!("{node}: {}{}", counts(judged.summary()), palette.paint(Tone::Bad, refused))
+        }
+    }
+}
+
+fn counts(summary: Summary) -> String {
+    let Summary { changes, right, differing: _, unknown, not_applicable, refused, by_hand } = summary;
+    let plural = if changes == 1 { "" } else { "s" };
+    let head = format!("{changes} change{plural}, {right} already right, {unknown} unknown");
+    with_rest(head, &[(by_hand, "by hand"), (not_applicable, "not applicable"), (refused, "harmful here")])
+}
+
+fn standing(summary: Summary) -> String {
+    let Summary { changes: _, right, differing, unknown, not_applicable, refused, by_hand: _ } = summary;
+    let head = format!("{right} pass, {differing} differ, {unknown} unknown");
+    with_rest(head, &[(not_applicable, "not applicable"), (refused, "harmful here")])
+}
+
+fn with_rest(mut head: String, rest: &[(usize, &str)]) -> String {
+    for (count, word) in rest.iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(head, ", {count} {word}");
+    }
+    head
+}
+
+/// One line per control, with evidence where something is not right.
+fn check(judged: &Judged, palette: Palette) -> String {
+    const INDENT: &str = "                 ";
+    let width = judged.controls.iter().map(|control| control.id.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for control in &judged.controls {
+        let (word, tone, why) = judgement(control);
+        let padded = palette.paint(tone, &format!("{word:14}"));
+        let _ = writeln!(text, "  {padded} {:width$}  {}", control.id, control.title);
+        if let Some(why) = why {
+            let _ = writeln!(text, "{INDENT}{}", sanitize::line(&redact::secrets(why)));
+        }
+        if !matches!(control.verdict.status, Status::Compliant | Status::NotApplicable { .. }) {
+            for line in evidence(control) {
+                let _ = writeln!(text, "{INDENT}{}", palette.paint(Tone::Faint, &line));
+            }
+        }
+    }
+    text
+}
+
+fn judgement(control: &ControlResult) -> (&'static str, Tone, Option<&String>) {
+    match &control.verdict.status {
+        Status::Compliant => ("pass", Tone::Good, None),
+        Status::Differs { advice, .. } if control.severity == Severity::Low => ("differs", Tone::Warn, advice.as_ref()),
+        Status::Differs { advice, .. } => ("differs", Tone::Bad, advice.as_ref()),
+        Status::Unknown { why } => ("unknown", Tone::Warn, Some(why)),
+        Status::NotApplicable { why } => ("not applicable", Tone::Faint, Some(why)),
+        Status::Refused { why } => ("harmful here", Tone::Bad, Some(why)),
+    }
+}
+
+fn evidence(control: &ControlResult) -> impl Iterator<Item = String> {
+    control.verdict.evidence.iter().map(|evidence| {
+        let found = redact::secrets(&evidence.found);
+        let wanted = evidence.wanted.as_ref().map(|wanted| format!(" (wanted: {wanted})")).unwrap_or_default();
+        sanitize::line(&format!("{}: {found}{wanted}", evidence.source)).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{FileChange, FileImage, Stage};
+    use crate::controls::{Evidence, Verdict};
+    use crate::error::{Error, Kind};
+    use crate::plan::{Refusal, testing};
+    use crate::render::json;
+
+    fn control(id: &str, verdict: Verdict) -> ControlResult {
+        ControlResult {
+            id: id.into(),
+            title: "what is required",
+            severity: Severity::High,
+            level: 1,
+            origins: "baseline:3-5".into(),
+            verdict,
+        }
+    }
+
+    fn judged() -> Judged {
+        let mut plan = testing::empty_plan();
+        let file = FileChange {
+            path: "/etc/ssh/sshd_config.d/00-pve-harden.conf".into(),
+            before: None,
+            after: Some(FileImage::root("PermitRootLogin no\n", 0o600)),
+            validate: None,
+        };
+        let package = Action::Packages { install: vec!["sudo".into()] };
+        plan.changes = vec![
+            testing::change("accounts.admin", Stage::Packages, package),
+            testing::change("ssh.root-login", Stage::Ssh, Action::File(file)),
+        ];
+        plan.changes[1].interrupts = Some("new logins wait for a second".into());
+        plan.notes = vec!["packages to be installed: sudo".into()];
+        let evidence = vec![Evidence::new("sshd -T", "permitrootlogin yes\x1b[2J", "no")];
+        let controls = vec![
+            control("accounts.admin", Verdict::differs(vec![], vec![])),
+            control("ssh.root-login", Verdict::differs(vec![], evidence)),
+            control("ssh.limits", Verdict::compliant(vec![])),
+            control("ssh.crypto", Verdict::unknown("sshd -T failed")),
+            control("accounts.root-password", Verdict::advise("set a new one: $6$saltsalt$secretsecret", vec![])),
+            control("password.hash", Verdict::not_applicable("no such file")),
+        ];
+        Judged { release: Some("9.1.2".into()), plan, controls }
+    }
+
+    fn node_of(result: Result<Judged, Failure>) -> NodeReport {
+        NodeReport { node: "pve1".into(), address: "192.0.2.11".into(), result }
+    }
+
+    #[test]
+    fn a_plan_reads_from_top_to_bottom() {
+        insta::assert_snapshot!(node(&node_of(Ok(judged())), Command::Plan, Palette::PLAIN), @r"
+        pve1 (192.0.2.11, PVE 9.1.2)
+
+        == packages
+        # accounts.admin (baseline:3-5)
+        + package sudo
+
+        == ssh
+        # ssh.root-login (baseline:3-5)
+        --- /dev/null
+        +++ /etc/ssh/sshd_config.d/00-pve-harden.conf
+        \ new file, 0600 root:root
+        @@ -0,0 +1 @@
+        +PermitRootLogin no
+        ! new logins wait for a second
+
+        not done by this plan
+          - unknown ssh.crypto: sshd -T failed
+          - by hand accounts.root-password: set a new one: ***
+
+        notes
+          - packages to be installed: sudo
+
+        pve1: 2 changes, 1 already right, 1 unknown, 1 by hand, 1 not applicable
+        ");
+    }
+
+    #[test]
+    fn a_refused_plan_says_why_and_the_way_out() {
+        let mut judged = judged();
+        judged.plan.changes.clear();
+        judged.plan.notes.clear();
+        judged.controls.clear();
+        judged.plan.refusals = vec![Refusal { reason: "nobody could log in".into(), way_out: "add a key".into() }];
+        let node_report = node_of(Ok(judged));
+        assert_eq!(node_report.exit_code(Command::Plan), 4);
+        insta::assert_snapshot!(node(&node_report, Command::Plan, Palette::PLAIN), @r"
+        pve1 (192.0.2.11, PVE 9.1.2)
+
+        refused: this plan will not be applied
+          - nobody could log in
+            way out: add a key
+
+        pve1: 0 changes, 0 already right, 0 unknown; refused
+        ");
+    }
+
+    #[test]
+    fn a_check_lists_every_control() {
+        let command = Command::Check { fail_on: Some(Severity::Low) };
+        insta::assert_snapshot!(node(&node_of(Ok(judged())), command, Palette::PLAIN), @r"
+        pve1 (192.0.2.11, PVE 9.1.2)
+          differs        accounts.admin          what is required
+          differs        ssh.root-login          what is required
+                         sshd -T: permitrootlogin yes\x1b[2J (wanted: no)
+          pass           ssh.limits              what is required
+          unknown        ssh.crypto              what is required
+                         sshd -T failed
+          differs        accounts.root-password  what is required
+                         set a new one: ***
+          not applicable password.hash           what is required
+                         no such file
+        pve1: 1 pass, 3 differ, 1 unknown, 1 not applicable
+        ");
+    }
+
+    #[test]
+    fn several_nodes_end_with_one_line_each() {
+        let error = Error::msg(Kind::Unreachable, "no route to host").untouched("pve2");
+        let mut second = node_of(Err(Failure::of(&error, "pve2")));
+        second.node = "pve2".into();
+        let mut first = judged();
+        first.plan.changes.clear();
+        first.plan.notes.clear();
+        first.controls.truncate(0);
+        let both = Report { command: Command::Plan, nodes: vec![node_of(Ok(first)), second] };
+        insta::assert_snapshot!(report(&both, Palette::PLAIN), @r"
+        pve1 (192.0.2.11, PVE 9.1.2)
+        pve1: 0 changes, 0 already right, 0 unknown
+
+        pve2 (192.0.2.11)
+          nothing was changed on pve2
+          no route to host
+          hint: check address, port and jump host with `ssh -v`, then run the same command again
+
+        all nodes
+          pve1: 0 changes, 0 already right, 0 unknown
+          pve2: no route to host
+        ");
+    }
+
+    #[test]
+    fn the_json_document_carries_the_same() {
+        let report = Report { command: Command::Plan, nodes: vec![node_of(Ok(judged()))] };
+        insta::assert_snapshot!(json::document(&report), @r#"
+        {
+          "command": "plan",
+          "exit-code": 1,
+          "nodes": [
+            {
+              "address": "192.0.2.11",
+              "controls": [
+                {
+                  "evidence": [],
+                  "id": "accounts.admin",
+                  "level": 1,
+                  "origins": "baseline:3-5",
+                  "severity": "high",
+                  "status": "differs",
+                  "title": "what is required",
+                  "why": null
+                },
+                {
+                  "evidence": [
+                    {
+                      "found": "permitrootlogin yes\u001b[2J",
+                      "source": "sshd -T",
+                      "wanted": "no"
+                    }
+                  ],
+                  "id": "ssh.root-login",
+                  "level": 1,
+                  "origins": "baseline:3-5",
+                  "severity": "high",
+                  "status": "differs",
+                  "title": "what is required",
+                  "why": null
+                },
+                {
+                  "evidence": [],
+                  "id": "ssh.limits",
+                  "level": 1,
+                  "origins": "baseline:3-5",
+                  "severity": "high",
+                  "status": "compliant",
+                  "title": "what is required",
+                  "why": null
+                },
+                {
+                  "evidence": [],
+                  "id": "ssh.crypto",
+                  "level": 1,
+                  "origins": "baseline:3-5",
+                  "severity": "high",
+                  "status": "unknown",
+                  "title": "what is required",
+                  "why": "sshd -T failed"
+                },
+                {
+                  "evidence": [],
+                  "id": "accounts.root-password",
+                  "level": 1,
+                  "origins": "baseline:3-5",
+                  "severity": "high",
+                  "status": "differs",
+                  "title": "what is required",
+                  "why": "set a new one: ***"
+                },
+                {
+                  "evidence": [],
+                  "id": "password.hash",
+                  "level": 1,
+                  "origins": "baseline:3-5",
+                  "severity": "high",
+                  "status": "not-applicable",
+                  "title": "what is required",
+                  "why": "no such file"
+                }
+              ],
+              "exit-code": 1,
+              "node": "pve1",
+              "plan": {
+                "changes": [
+                  {
+                    "action": {
+                      "do": "packages",
+                      "install": [
+                        "sudo"
+                      ]
+                    },
+                    "controls": [
+                      "accounts.admin"
+                    ],
+                    "interrupts": null,
+                    "stage": "packages",
+                    "summary": "accounts.admin step"
+                  },
+                  {
+                    "action": {
+                      "after": {
+                        "group": "root",
+                        "mode": "0600",
+                        "owner": "root",
+                        "sha256": "44c91857f34b1ec68e246ebcbad66c4b9380b41c3490c719bdfd6696ba7b40b5"
+                      },
+                      "before": null,
+                      "diff": "--- /dev/null\n+++ /etc/ssh/sshd_config.d/00-pve-harden.conf\n\\ new file, 0600 root:root\n@@ -0,0 +1 @@\n+PermitRootLogin no\n",
+                      "do": "file",
+                      "path": "/etc/ssh/sshd_config.d/00-pve-harden.conf"
+                    },
+                    "controls": [
+                      "ssh.root-login"
+                    ],
+                    "interrupts": "new logins wait for a second",
+                    "stage": "ssh",
+                    "summary": "ssh.root-login step"
+                  }
+                ],
+                "digests": {
+                  "profile": "",
+                  "site": ""
+                },
+                "expects": {},
+                "notes": [
+                  "packages to be installed: sudo"
+                ],
+                "proofs": [],
+                "refusals": [],
+                "seal": "0000000000000000000000000000000000000000000000000000000000000000"
+              },
+              "release": "9.1.2",
+              "summary": {
+                "by-hand": 1,
+                "changes": 2,
+                "differing": 3,
+                "not-applicable": 1,
+                "refused": 0,
+                "right": 1,
+                "unknown": 1
+              }
+            }
+          ],
+          "tool": "pve-harden 0.1.0",
+          "version": 1
+        }
+        "#);
+    }
+
+    #[test]
+    fn neither_format_shows_a_secret_or_drives_a_terminal() {
+        let report = Report { command: Command::Check { fail_on: None }, nodes: vec![node_of(Ok(judged()))] };
+        for text in [super::report(&report, Palette::PLAIN), json::document(&report)] {
+            assert!(!text.contains("secretsecret") && !text.contains('\x1b'), "{text}");
+        }
+    }
+}
