@@ -266,7 +266,8 @@ mod tests {
 
     #[test]
     fn an_unknown_control_is_never_success() {
-        for command in [Command::Plan, Command::Check { fail_on: None }, Command::Check { fail_on: Some(Severity::High) }]
+        for command in
+            [Command::Plan, Command::Check { fail_on: None }, Command::Check { fail_on: Some(Severity::High) }]
         {
             assert_eq!(code(command, vec![Verdict::compliant(vec![]), Verdict::unknown("x")]), 1, "{command:?}");
             assert_eq!(code(command, vec![Verdict::compliant(vec![]), Verdict::not_applicable("x")]), 0);

@@ -192,7 +192,9 @@ mod tests {
     fn colour_marks_added_and_removed_lines_only_when_asked() {
         let file = file("/etc/x", Some("a\n"), Some("b\n"));
         let coloured: Vec<_> = lines(&file).iter().map(|line| shown(line, Palette::new(true))).collect();
-        assert!(coloured.contains(&"\x1b[31m-a\x1b[0m".to_owned()) && coloured.contains(&"\x1b[32m+b\x1b[0m".to_owned()));
+        assert!(
+            coloured.contains(&"\x1b[31m-a\x1b[0m".to_owned()) && coloured.contains(&"\x1b[32m+b\x1b[0m".to_owned())
+        );
         assert!(!text(&file).contains('\x1b'));
     }
 }

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn secret_files_are_known_by_path() {
-        for path in ["/etc/shadow", "/etc/pve/priv/token.cfg", "/etc/ssh/ssh_host_rsa_key", "/root/.ssh/id_rsa", "/x/tls.key"]
+        for path in
+            ["/etc/shadow", "/etc/pve/priv/token.cfg", "/etc/ssh/ssh_host_rsa_key", "/root/.ssh/id_rsa", "/x/tls.key"]
         {
             assert!(is_secret_path(path), "{path}");
         }

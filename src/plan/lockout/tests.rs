@@ -135,7 +135,12 @@ fn fresh() -> Case {
     let mut changes = make_ops();
     changes.push(sshd_dropin(&[("maxauthtries", "4")]));
     let key_fingerprints = [fingerprint(KEY)].into();
-    Case { facts: fresh_facts(), policy: policy(), operator: Operator { key_fingerprints, ..Operator::default() }, changes }
+    Case {
+        facts: fresh_facts(),
+        policy: policy(),
+        operator: Operator { key_fingerprints, ..Operator::default() },
+        changes,
+    }
 }
 
 /// A node where ops exists already and only sshd changes.
@@ -147,7 +152,10 @@ fn settled() -> Case {
     let mut users = root.users.known().unwrap().clone();
     users.extend([user("ops", 1000, "/bin/bash")]);
     facts.accounts.users = Reading::Known(users);
-    let groups = [("ops".to_owned(), group(1000)), ("pve-admins".to_owned(), Group { gid: 1001, members: ["ops".to_owned()].into() })];
+    let groups = [
+        ("ops".to_owned(), group(1000)),
+        ("pve-admins".to_owned(), Group { gid: 1001, members: ["ops".to_owned()].into() }),
+    ];
     facts.accounts.groups = Reading::Known(groups.into());
     facts.accounts.shadow = Reading::Known([("ops".into(), shadow(PasswordState::None))].into());
     let sudo = Package { version: "1".into(), installed: true };
@@ -358,7 +366,8 @@ fn a_forced_password_change() {
 fn aging_that_makes_the_password_too_old() {
     let spoil = |case: &mut Case| {
         shadow_of(case, |line| line.last_change = Some(TODAY - 400));
-        let aging = Action::UserAging { name: "ops".into(), min_days: 1, max_days: 365, warn_days: 7, inactive_days: 30 };
+        let aging =
+            Action::UserAging { name: "ops".into(), min_days: 1, max_days: 365, warn_days: 7, inactive_days: 30 };
         case.changes.push(change("password.aging", Stage::Services, aging));
     };
     refused(settled(), spoil, "older than 365 days");
@@ -470,7 +479,8 @@ fn sudo_missing() {
 fn taking_the_rule_away_on_which_todays_rights_rest() {
     let spoil = |case: &mut Case| {
         case.facts.files.insert(SUDOERS.into(), regular("x", 0o440, "root"));
-        let removal = FileChange { path: SUDOERS.into(), before: Some(FileImage::root("x", 0o440)), after: None, validate: None };
+        let removal =
+            FileChange { path: SUDOERS.into(), before: Some(FileImage::root("x", 0o440)), after: None, validate: None };
         case.changes.push(change("x", Stage::Accounts, Action::File(removal)));
     };
     refused(settled(), spoil, "no sudoers rule");
