@@ -66,6 +66,7 @@ fn plan_new(work: &mut Work, facts: &Facts, policy: &Policy, data: &Databases, a
         )));
     }
     let home = format!("/home/{name}");
+    let groups = groups(policy, data, admin)?;
     work.saw("/etc/passwd", format!("no account {name}"), "an administrator of the site");
     work.change(
         Stage::Accounts,
@@ -75,7 +76,7 @@ fn plan_new(work: &mut Work, facts: &Facts, policy: &Policy, data: &Databases, a
             full_name: admin.full_name.clone(),
             shell: policy.profile.accounts.admin.shell.clone(),
             home: home.clone(),
-            groups: vec![policy.profile.accounts.admin.group.clone()],
+            groups,
         },
     );
     let owner = Owner { name, group: name, home: &home };
@@ -99,13 +100,16 @@ fn plan_present(
         )));
     }
     local_home(facts, user)?;
-    let group = &policy.profile.accounts.admin.group;
-    if data.member(user, group) {
-        work.proved("/etc/group", format!("{name} is in {group}"));
-    } else {
-        work.saw("/etc/group", format!("{name} is not in {group}"), "a member");
-        let action = Action::UserGroups { name: name.clone(), join: vec![group.clone()], leave: Vec::new() };
-        work.change(Stage::Accounts, format!("{name} joins {group}"), action);
+    let (present, join): (Vec<_>, Vec<_>) =
+        groups(policy, data, admin)?.into_iter().partition(|group| data.member(user, group));
+    if !present.is_empty() {
+        work.proved("/etc/group", format!("{name} is in {}", present.join(", ")));
+    }
+    if !join.is_empty() {
+        let list = join.join(", ");
+        work.saw("/etc/group", format!("{name} is not in {list}"), "a member");
+        let action = Action::UserGroups { name: name.clone(), join, leave: Vec::new() };
+        work.change(Stage::Accounts, format!("{name} joins {list}"), action);
     }
     let Some(own_group) = data.group_name(user.gid) else {
         return Err(Stop::Unknown(format!("the primary group {} of {name} has no name", user.gid)));
@@ -116,6 +120,22 @@ fn plan_present(
     let shadow = data.shadow.get(name).ok_or_else(|| format!("{name} has no line in /etc/shadow"))?;
     plan_usable(work, policy, data, (admin, user, shadow));
     password::plan(work, facts, admin, Some(shadow))
+}
+
+/// The group that carries sudo, and the person's further ones, which must exist: a name with a typing error would make
+/// a group that gives nothing.
+fn groups(policy: &Policy, data: &Databases, admin: &Admin) -> Result<Vec<String>, Stop> {
+    let carrying = &policy.profile.accounts.admin.group;
+    if let Some(missing) = admin.groups.iter().find(|name| *name != carrying && !data.groups.contains_key(*name)) {
+        return Err(Stop::Refused(format!(
+            "the group `{}` of `{}` does not exist on this node; make it, or take it out of the site",
+            missing.escape_debug(),
+            admin.name
+        )));
+    }
+    let mut groups = vec![carrying.clone()];
+    groups.extend(admin.groups.iter().filter(|name| *name != carrying).cloned());
+    Ok(groups)
 }
 
 /// Everything that would turn the administrator away in spite of the key.
