@@ -249,7 +249,8 @@ fn short_root_keys(node: &Node, required: u32) -> Option<Status> {
         Err(why) => return Some(Status::Unknown { why }),
     };
     let short = keys.lines.iter().find_map(|line| Some((rsa_bits(line).filter(|bits| *bits < required)?, line)))?;
-    let comment = PublicKey::from_openssh(short.1).map(|key| key.comment().escape_debug().to_string()).unwrap_or_default();
+    let comment =
+        PublicKey::from_openssh(short.1).map(|key| key.comment().escape_debug().to_string()).unwrap_or_default();
     refused(format!(
         "the key `{comment}` of root has {} bits and `required-rsa-size = {required}` would refuse it; make a new \
          /root/.ssh/id_rsa on that node (`ssh-keygen -t rsa -b 4096`) and run `pvecm updatecerts` there first",

@@ -179,14 +179,8 @@ fn setters_are_split_at_the_place_where_sshd_reads_the_dropin() {
     let shown = |list: Vec<super::setter::Setter>| -> Vec<String> {
         list.iter().map(|line| format!("{} {} {}", line.place(), line.value, line.in_match)).collect()
     };
-    assert_eq!(
-        shown(before),
-        ["/etc/ssh/sshd_config:1 INFO false", "/etc/ssh/sshd_config.d/00-a.conf:2 QUIET true"]
-    );
-    assert_eq!(
-        shown(after),
-        ["/etc/ssh/sshd_config.d/50-x.conf:1 ERROR false", "/etc/ssh/sshd_config:4 DEBUG true"]
-    );
+    assert_eq!(shown(before), ["/etc/ssh/sshd_config:1 INFO false", "/etc/ssh/sshd_config.d/00-a.conf:2 QUIET true"]);
+    assert_eq!(shown(after), ["/etc/ssh/sshd_config.d/50-x.conf:1 ERROR false", "/etc/ssh/sshd_config:4 DEBUG true"]);
 }
 
 fn cluster(peers: &[(&str, &[&str])], migration: Option<&str>, own: &[&str]) -> Facts {
