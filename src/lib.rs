@@ -18,6 +18,7 @@ pub mod error;
 pub mod facts;
 pub mod plan;
 pub mod profile;
+pub mod pve;
 pub mod render;
 pub mod report;
 pub mod sanitize;

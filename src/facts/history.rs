@@ -1,0 +1,75 @@
+//! What happened before: root's logins out of the journal, and runs of this tool.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::sections::{Sections, shown};
+use super::system::address;
+use super::{FileFact, Reading, RootLogin, RunFact};
+
+const RUNS: &str = "/var/lib/pve-harden/runs/";
+
+/// Lines of `root_logins` (`remote/system.sh`), the most recent first.
+pub(super) fn root_logins(sections: Sections<'_>, notes: &mut Vec<String>) -> Reading<Vec<RootLogin>> {
+    sections.parse("root-logins", |text| {
+        let mut logins = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            if let ["more", count] = fields.as_slice() {
+                notes.push(format!("{} further logins of root are not listed", shown(count)));
+                continue;
+            }
+            logins.push(login(&fields).ok_or_else(|| format!("no login: {}", shown(line)))?);
+        }
+        logins.sort_by(|a: &RootLogin, b| b.last.cmp(&a.last).then_with(|| a.from.cmp(&b.from)));
+        Ok(logins)
+    })
+}
+
+fn login(fields: &[&str]) -> Option<RootLogin> {
+    let &[from, method, key, count, last] = fields else { return None };
+    Some(RootLogin {
+        from: address(from)?,
+        method: method.to_owned(),
+        key: (!key.is_empty()).then(|| key.to_owned()),
+        count: count.parse().ok()?,
+        last: last.parse().ok()?,
+    })
+}
+
+/// Runs by id; ids sort by time. Their files are taken out of `files`, as nothing else asks for them.
+pub(super) fn runs(files: &mut BTreeMap<String, Reading<FileFact>>) -> Reading<Vec<RunFact>> {
+    let of_runs: BTreeMap<String, Reading<FileFact>> =
+        files.extract_if(.., |path, _| path.starts_with(RUNS)).collect();
+    if of_runs.is_empty() {
+        return Reading::NotAsked;
+    }
+    let ids: BTreeSet<&str> = of_runs
+        .iter()
+        .filter(|(_, reading)| !matches!(reading, Reading::Absent))
+        .filter_map(|(path, _)| path.strip_prefix(RUNS)?.split('/').next())
+        .filter(|id| !id.contains('*'))
+        .collect();
+    let mut runs = Vec::new();
+    for id in ids {
+        match run(&of_runs, id) {
+            Ok(run) => runs.extend(run),
+            Err(why) => return Reading::Unreadable(why),
+        }
+    }
+    Reading::Known(runs)
+}
+
+fn run(files: &BTreeMap<String, Reading<FileFact>>, id: &str) -> Result<Option<RunFact>, String> {
+    let text = |name: &str| match super::text_of(files, &format!("{RUNS}{id}/{name}")) {
+        Reading::NotAsked => Ok(None),
+        reading => reading.certain().map(|text| text.cloned()),
+    };
+    let json = |name: &str| -> Result<Option<serde_json::Value>, String> {
+        let parse = |text: String| serde_json::from_str(&text).map_err(|error| format!("{RUNS}{id}/{name}: {error}"));
+        text(name)?.map(parse).transpose()
+    };
+    // A run that was prepared and never began has no meta.json.
+    let Some(meta) = json("meta.json")? else { return Ok(None) };
+    let outcome = text("outcome")?.map_or_else(|| "open".to_owned(), |text| text.trim().to_owned());
+    Ok(Some(RunFact { id: id.to_owned(), outcome, meta, state: json("state.json")? }))
+}

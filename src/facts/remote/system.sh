@@ -1,0 +1,77 @@
+# The node itself: session, clock, mounts, addresses, packages, units, sockets, who is connected, root's logins.
+# shellcheck shell=sh
+
+: "${PVH_UNITS:=}" "${PVH_HISTORY_DAYS:=30}"
+
+emit session 0 "uid=$(id -u)
+user=${PVH_USER-}
+sudo=${PVH_SUDO-}
+connection=${PVH_CONNECTION-}"
+emit_quiet date date +%s
+emit_quiet hostname uname -n
+run mounts grep -E '^[^ ]+ /etc/pve ' /proc/mounts
+
+# Own addresses, with prefix length; also used by the sshd part to tell peers from the node itself.
+if ! missing ip addresses; then
+    own_addresses=$(ip -o addr show 2>/dev/null)
+    emit addresses $? "$own_addresses"
+fi
+
+missing dpkg-query packages ||
+    emit_quiet packages dpkg-query -W -f '${Package}\t${Version}\t${db:Status-Abbrev}\n'
+
+show_units() {
+    set -f
+    IFS=$pvh_newline
+    # shellcheck disable=SC2086
+    set -- $PVH_UNITS
+    unset IFS
+    set +f
+    [ $# -gt 0 ] || return 0
+    for unit in "$@"; do printf 'asked %s\n' "$unit"; done
+    systemctl show --no-pager -p LoadState -p ActiveState -p UnitFileState -- "$@"
+}
+missing systemctl units || emit_quiet units show_units
+
+missing ss listeners || emit_quiet listeners ss -tulpnH
+
+# utmp is gone from newer Debian releases, logind may be absent, so all three are asked.
+connected() {
+    who 2>/dev/null | awk '{ print $1 }'
+    cat /run/systemd/sessions/* 2>/dev/null | sed -n 's/^USER=//p'
+    ps -eo args= 2>/dev/null | sed -nE 's/^sshd(-session)?: ([^ @]+)(@.*| \[priv\])$/\2/p'
+    return 0
+}
+run connected connected
+
+# Root's logins over SSH, counted per source, method and key. The command name is set by the kernel, so no other
+# program can forge such a line.
+root_logins() {
+    {
+        timeout 20 journalctl -q --no-pager -o short-unix --since="-${PVH_HISTORY_DAYS}d" \
+            _COMM=sshd + _COMM=sshd-session + _COMM=sshd-auth 2>/dev/null
+        echo "exit $?"
+    } | awk '
+        / Accepted [^ ]+ for root from [0-9a-fA-F.:]+(%[^ ]+)? port / {
+            method = from = key = ""
+            for (i = 1; i < NF; i++) {
+                if (!method && $i == "Accepted") method = $(i + 1)
+                if (!from && $i == "from") from = $(i + 1)
+            }
+            if ($NF ~ /^SHA256:/) key = $NF
+            id = from "\t" method "\t" key
+            if (!(id in count)) {
+                if (kinds >= 512) { more++; next }
+                kinds++
+            }
+            count[id]++
+            last[id] = int($1)
+        }
+        /^exit [0-9]+$/ { status = $2 }
+        END {
+            for (id in count) print id "\t" count[id] "\t" last[id]
+            if (more) print "more\t" more
+            exit status
+        }'
+}
+missing journalctl root-logins || run root-logins root_logins

@@ -1,0 +1,63 @@
+//! /etc/pve/datacenter.cfg (datacenter.cfg(5)): `key: value` lines; structured values are property strings.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+/// Top-level keys of datacenter.cfg; the last of a repeated key counts, as in PVE's parser. Lines above the first key
+/// that start with `#` are the datacenter's description.
+pub fn parse(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .filter(|(key, _)| !key.is_empty() && !key.contains(char::is_whitespace))
+        .collect()
+}
+
+/// The `network` of a `migration` or `replication` property string, e.g. `type=secure,network=10.0.0.0/24`. A network
+/// that cannot be parsed is an error: peers may come from there.
+pub fn network(property: &str) -> Result<Option<IpNet>, String> {
+    property
+        .split(',')
+        .filter_map(|part| part.split_once('='))
+        .find(|(key, _)| key.trim() == "network")
+        .map(|(_, value)| {
+            value.trim().parse().map_err(|_| format!("datacenter.cfg: no network: {}", value.trim().escape_debug()))
+        })
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_migration_network_is_found_in_any_order() {
+        let wanted = Some("10.1.0.0/24".parse().unwrap());
+        for value in ["type=secure,network=10.1.0.0/24", "network=10.1.0.0/24,type=insecure", "secure,network=10.1.0.0/24"]
+        {
+            let parsed = parse(&format!("keyboard: de\nmigration: {value}\n"));
+            assert_eq!(network(&parsed["migration"]), Ok(wanted));
+        }
+        assert_eq!(network("secure"), Ok(None));
+        assert!(network("network=vmbr1").is_err());
+    }
+
+    #[test]
+    fn the_description_is_no_setting() {
+        assert!(parse("# migration: network=10.0.0.0/8\n").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_does_not_panic(text in "\\PC*") {
+            for value in parse(&text).values() {
+                let _ = network(value);
+            }
+            let _ = network(&text);
+        }
+    }
+}

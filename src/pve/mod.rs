@@ -1,0 +1,5 @@
+//! PVE's own file formats and names. Pure text in, values out.
+
+pub mod cluster;
+pub mod datacenter;
+pub mod version;
