@@ -77,12 +77,12 @@ impl Sources<'_> {
             peer.addresses.retain(|address| !address.is_loopback() && !self.is_own(*address));
         }
         let cluster = members.cluster.as_ref();
+        self.network("replication")?;
         Ok(Cluster {
             name: corosync.cluster_name.clone().or_else(|| cluster.map(|c| c.name.clone())).unwrap_or_default(),
             quorate: cluster.is_some_and(|cluster| cluster.quorate == 1),
             peers: peers.into_values().collect(),
             migration_network: self.network("migration")?,
-            replication_network: self.network("replication")?,
         })
     }
 

@@ -45,6 +45,18 @@ pub(super) fn parse(capture: &Capture, notes: &mut Vec<String>) -> BTreeMap<Stri
     files
 }
 
+/// Directories that were asked for as `DIRECTORY/*` and that could be read, or are not there.
+pub(super) fn listed(sections: Sections<'_>, files: &BTreeMap<String, Reading<FileFact>>) -> BTreeSet<String> {
+    let asked = sections.text("files.asked").known().copied().unwrap_or_default();
+    let directories = asked.lines().filter_map(|pattern| pattern.strip_suffix("/*"));
+    let is_plain = |directory: &&str| match files.get(*directory) {
+        Some(Reading::Known(fact)) => fact.kind == FileKind::Directory,
+        Some(Reading::Absent) => true,
+        _ => false,
+    };
+    directories.filter(is_plain).map(str::to_owned).collect()
+}
+
 /// A line of find's complaints: `find: '/path': No such file or directory`.
 fn complaint(line: &str) -> Option<(String, Reading<FileFact>)> {
     let (path, why) = line.strip_prefix("find: ")?.rsplit_once(": ")?;

@@ -38,8 +38,9 @@ fn login(fields: &[&str]) -> Option<RootLogin> {
 
 /// Runs by id; ids sort by time. Their files are taken out of `files`, as nothing else asks for them.
 pub(super) fn runs(files: &mut BTreeMap<String, Reading<FileFact>>) -> Reading<Vec<RunFact>> {
-    let of_runs: BTreeMap<String, Reading<FileFact>> =
-        files.extract_if(.., |path, _| path.starts_with(RUNS)).collect();
+    let (of_runs, others) = std::mem::take(files).into_iter().partition(|(path, _)| path.starts_with(RUNS));
+    *files = others;
+    let of_runs: BTreeMap<String, Reading<FileFact>> = of_runs;
     if of_runs.is_empty() {
         return Reading::NotAsked;
     }

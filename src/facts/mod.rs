@@ -1,7 +1,17 @@
 //! The typed reading of a node. Pure: a [`Capture`](crate::transport::capture::Capture) goes in, [`Facts`] come out,
 //! nothing is judged here.
 
+mod accounts;
+mod cluster;
+mod files;
+pub mod fixture;
+pub mod gather;
+mod history;
+mod pam;
 mod reading;
+mod sections;
+pub mod sshd;
+mod system;
 
 pub use reading::Reading;
 
@@ -11,6 +21,90 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::transport::capture::Capture;
+
+/// Reads a capture. Never fails: what is missing, unreadable or nonsense is said by each [`Reading`].
+pub fn parse(capture: &Capture) -> Facts {
+    let sections = sections::Sections(capture);
+    let mut notes = Vec::new();
+    let mut files = files::parse(capture, &mut notes);
+    let runs = history::runs(&mut files);
+    let packages = system::packages(sections);
+    let pve = system::release(&packages, &files);
+    let addresses = system::addresses(sections);
+    let node_name = system::node_name(sections);
+    let pmxcfs_mounted = system::pmxcfs_mounted(sections);
+    let cluster = cluster::Sources {
+        sections,
+        files: &files,
+        is_pve: !matches!(pve, Reading::Absent),
+        mounted: pmxcfs_mounted == Reading::Known(true),
+        node_name: node_name.known().map(String::as_str),
+        own: addresses.known().map_or(&[], Vec::as_slice),
+    }
+    .cluster();
+    Facts {
+        session: system::session(sections),
+        taken: system::taken(sections),
+        pve,
+        node_name,
+        cluster,
+        addresses,
+        pmxcfs_mounted,
+        accounts: accounts::parse(sections, &files),
+        sudo: accounts::sudo(sections),
+        sshd: sshd::parse(sections, &files, &mut notes),
+        pam: pam::parse(&files),
+        packages,
+        units: system::units(sections),
+        listeners: system::listeners(sections),
+        listed: files::listed(sections, &files),
+        files,
+        root_logins: history::root_logins(sections, &mut notes),
+        runs,
+        notes,
+    }
+}
+
+/// A file's content. Directories, links, secrets and what is no text are unreadable as text.
+fn text_of(files: &BTreeMap<String, Reading<FileFact>>, path: &str) -> Reading<String> {
+    match files.get(path) {
+        None => Reading::NotAsked,
+        Some(Reading::Known(fact)) => match (&fact.kind, &fact.content) {
+            (_, Some(content)) => Reading::Known(content.clone()),
+            (FileKind::Symlink(target), None) => {
+                let target = target_of(path, target);
+                match files.get(&target) {
+                    Some(Reading::Known(FileFact { content: Some(content), .. })) => Reading::Known(content.clone()),
+                    _ => Reading::Unreadable(format!("{path}: the target of this link was not read")),
+                }
+            }
+            (FileKind::Regular, None) => Reading::Unreadable(format!("{path}: too large, secret, or no text")),
+            _ => Reading::Unreadable(format!("{path}: not a regular file")),
+        },
+        Some(Reading::Absent) => Reading::Absent,
+        Some(Reading::Unreadable(why)) => Reading::Unreadable(why.clone()),
+        Some(Reading::NotAsked) => Reading::NotAsked,
+    }
+}
+
+/// Where a link leads, by words alone.
+fn target_of(path: &str, target: &str) -> String {
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let joined = if target.starts_with('/') { target.to_owned() } else { format!("{parent}/{target}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
 
 /// Everything the controls may know of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +139,8 @@ pub struct Facts {
     pub listeners: Reading<Vec<Listener>>,
     /// Files and directories by path, with content unless it is secret or too large.
     pub files: BTreeMap<String, Reading<FileFact>>,
+    /// Directories of which every entry is among `files`, hidden ones excepted.
+    pub listed: BTreeSet<String>,
     /// Successful root logins over SSH of the last 30 days.
     pub root_logins: Reading<Vec<RootLogin>>,
     /// Runs this tool left on the node, newest last.
@@ -54,10 +150,31 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The reading of a path; [`Reading::NotAsked`] when the capture did not include it.
+    /// The reading of a path; absent when its directory was listed and does not hold it, [`Reading::NotAsked`] when
+    /// the capture tells nothing of it.
     pub fn file(&self, path: &str) -> &Reading<FileFact> {
         const NOT_ASKED: &Reading<FileFact> = &Reading::NotAsked;
-        self.files.get(path).unwrap_or(NOT_ASKED)
+        const ABSENT: &Reading<FileFact> = &Reading::Absent;
+        self.files.get(path).unwrap_or_else(|| match path.rsplit_once('/') {
+            // A shell's `*` leaves hidden files out.
+            Some((directory, name)) if !name.starts_with('.') && self.listed.contains(directory) => ABSENT,
+            _ => NOT_ASKED,
+        })
+    }
+
+    /// A file's content, a link followed one step; unreadable when there is a file but no text to judge.
+    pub fn text(&self, path: &str) -> Reading<String> {
+        text_of(&self.files, path)
+    }
+
+    /// Networks from which peers may come with addresses that no file of this node tells: datacenter.cfg's migration and
+    /// replication networks.
+    pub fn peer_networks(&self) -> BTreeSet<IpNet> {
+        let Some(cluster) = self.cluster.known() else { return BTreeSet::new() };
+        let datacenter = self.text("/etc/pve/datacenter.cfg");
+        let settings = datacenter.known().map(|text| crate::pve::datacenter::parse(text)).unwrap_or_default();
+        let replication = settings.get("replication").and_then(|value| crate::pve::datacenter::network(value).ok()?);
+        cluster.migration_network.into_iter().chain(replication).collect()
     }
 
     /// Every other member's addresses: all corosync links, `.members`, and addresses in the migration network.
@@ -186,6 +303,19 @@ pub struct Shadow {
     pub hash_digest: Option<String>,
 }
 
+impl Accounts {
+    /// Whether the account's password field is this crypt(5) hash; `None` when it cannot be told.
+    pub fn has_hash(&self, name: &str, hash: &str) -> Option<bool> {
+        use sha2::{Digest as _, Sha256};
+        let shadow = self.shadow.known()?.get(name)?;
+        if !matches!(shadow.password, PasswordState::Hash(_)) {
+            return Some(false);
+        }
+        let (salt, digest) = (self.digest_salt.known()?, shadow.hash_digest.as_ref()?);
+        Some(files::hex(&Sha256::new().chain_update(salt).chain_update(hash).finalize()) == *digest)
+    }
+}
+
 /// Kind of password field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -235,6 +365,9 @@ pub struct Sshd {
     pub includes_dropins: Reading<bool>,
     /// Algorithms this sshd knows, by `ssh -Q` name (kex, cipher, mac, HostKeyAlgorithms); the probe names them.
     pub algorithms: BTreeMap<String, BTreeSet<String>>,
+    /// Public host keys: path of the private key → `SHA256:…`.
+    #[serde(default)]
+    pub host_keys: BTreeMap<String, String>,
 }
 
 /// `sshd -T` output.
@@ -272,6 +405,28 @@ pub enum CaseKind {
     Admin,
     /// Any other account from outside.
     OtherOutside,
+}
+
+impl CaseKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::RootOutside, Self::RootPeer, Self::RootOperator, Self::Admin, Self::OtherOutside];
+
+    /// The word of the capture program.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RootOutside => "root-outside",
+            Self::RootPeer => "root-peer",
+            Self::RootOperator => "root-operator",
+            Self::Admin => "admin",
+            Self::OtherOutside => "other-outside",
+        }
+    }
+
+    /// The kind of a word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A PAM service with its includes resolved.

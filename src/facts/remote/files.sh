@@ -1,4 +1,5 @@
-# Metadata, digests and contents of the paths in PVH_FILES (patterns allowed), in five sections:
+# Metadata, digests and contents of the paths in PVH_FILES (patterns allowed), in these sections:
+#   files.asked   PVH_FILES
 #   files.list    type, target type, mode, user, group, size, mtime, path, link target; tabs between, a path a line
 #   files.errors  what find says about paths it cannot read, missing ones included
 #   files.digests sha256sum's lines
@@ -87,6 +88,7 @@ drop_binary() {
 
 read_files() {
     files_targets="" files_hash="" files_text="" files_cut=""
+    emit files.asked 0 "$PVH_FILES"
     # Patterns are expanded here, and nothing else: the words come from a quoted list, split at newlines only.
     IFS=$pvh_newline
     # shellcheck disable=SC2086

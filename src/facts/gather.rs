@@ -1,0 +1,178 @@
+//! The capture program: what the node is asked, as one POSIX shell text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::SshdCase;
+
+/// Parts in the order in which they run; they share variables.
+const PARTS: [&str; 5] = [
+    include_str!("remote/common.sh"),
+    include_str!("remote/system.sh"),
+    include_str!("remote/sshd.sh"),
+    include_str!("remote/accounts.sh"),
+    include_str!("remote/files.sh"),
+];
+
+/// Paths that every capture holds; patterns are expanded on the node, the directory of `DIRECTORY/*` is read, too.
+const FILES: &[&str] = &[
+    "/etc/os-release",
+    "/etc/debian_version",
+    "/etc/hosts",
+    "/etc/nologin",
+    "/run/nologin",
+    "/etc/shells",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/var/lib/dpkg/status",
+    "/etc/sudoers",
+    "/etc/sudoers.d/*",
+    "/etc/ssh",
+    "/etc/ssh/sshd_config",
+    "/etc/ssh/sshd_config.d/*",
+    "/etc/ssh/ssh_host_*_key",
+    "/etc/ssh/ssh_host_*_key.pub",
+    "/root",
+    "/root/.ssh",
+    "/root/.ssh/authorized_keys",
+    "/root/.ssh/config",
+    "/etc/pam.d/*",
+    "/usr/lib/pam.d/*",
+    "/usr/share/pam-configs/*",
+    "/var/lib/pam/*",
+    "/etc/security/pwquality.conf",
+    "/etc/security/pwquality.conf.d/*",
+    "/etc/security/faillock.conf",
+    "/etc/security/pwhistory.conf",
+    "/etc/login.defs",
+    "/etc/default/useradd",
+    "/etc/profile",
+    "/etc/profile.d/*",
+    "/etc/bash.bashrc",
+    "/etc/pve",
+    "/etc/pve/corosync.conf",
+    "/etc/corosync/corosync.conf",
+    "/etc/pve/.members",
+    "/etc/pve/datacenter.cfg",
+    "/etc/pve/user.cfg",
+    "/etc/pve/firewall",
+    "/etc/pve/firewall/*.fw",
+    "/etc/pve/nodes/*/host.fw",
+    "/var/lib/pve-harden/runs",
+    "/var/lib/pve-harden/runs/*/meta.json",
+    "/var/lib/pve-harden/runs/*/state.json",
+    "/var/lib/pve-harden/runs/*/outcome",
+];
+
+/// Units that every capture asks for.
+const UNITS: &[&str] = &[
+    "ssh.service",
+    "ssh.socket",
+    "pve-cluster.service",
+    "corosync.service",
+    "pveproxy.service",
+    "pvedaemon.service",
+    "pve-firewall.service",
+    "proxmox-firewall.service",
+];
+
+/// Addresses that stand for "somebody on the Internet": documentation networks (RFC 5737, RFC 3849).
+const OUTSIDE: [&str; 5] = ["203.0.113.1", "198.51.100.1", "192.0.2.1", "2001:db8::1", "3fff::1"];
+
+/// What a capture asks for beyond what every capture holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Random per capture; goes before a password hash when its digest is made on the node.
+    pub salt: String,
+    /// Accounts whose sudo rights, keys and sshd cases are wanted: the site's admins, present and removed.
+    pub accounts: BTreeSet<String>,
+    /// Addresses that stand for an administrator's machine.
+    pub probes: BTreeSet<IpAddr>,
+    /// Addresses that stand for the outside.
+    pub outside: BTreeSet<IpAddr>,
+    /// Further questions to sshd.
+    pub cases: BTreeSet<SshdCase>,
+    /// Further paths; `*`, `?` and `[…]` are expanded on the node.
+    pub files: BTreeSet<String>,
+    /// Further systemd units.
+    pub units: BTreeSet<String>,
+    /// How far back root's logins are counted.
+    pub history_days: u32,
+}
+
+impl Request {
+    /// A request of the standing questions. Networks that count as inside are given, so that the addresses that
+    /// stand for the outside are not among them.
+    pub fn new(salt: impl Into<String>, inside: &[IpNet]) -> Self {
+        let is_outside = |address: &IpAddr| !inside.iter().any(|net| net.contains(address));
+        let candidates = OUTSIDE.iter().filter_map(|word| word.parse::<IpAddr>().ok()).filter(is_outside);
+        let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = candidates.partition(IpAddr::is_ipv4);
+        Self {
+            salt: salt.into(),
+            accounts: BTreeSet::new(),
+            probes: BTreeSet::new(),
+            outside: v4.into_iter().take(1).chain(v6.into_iter().take(1)).collect(),
+            cases: BTreeSet::new(),
+            files: BTreeSet::new(),
+            units: BTreeSet::new(),
+            history_days: 30,
+        }
+    }
+}
+
+/// The program for [`crate::transport`]: parameters as quoted assignments, then the parts.
+pub fn program(request: &Request) -> String {
+    let files = FILES.iter().copied().chain(request.files.iter().map(String::as_str).filter(|path| is_path(path)));
+    let files: BTreeSet<&str> = files.flat_map(|path| [Some(path), path.strip_suffix("/*")]).flatten().collect();
+    let units = UNITS.iter().copied().chain(request.units.iter().map(String::as_str));
+    let cases = request.cases.iter().map(|case| format!("{} {} {}", case.who.name(), case.user, case.address));
+    let mut text = String::new();
+    assign(&mut text, "PVH_SALT", [request.salt.as_str()]);
+    assign(&mut text, "PVH_ACCOUNTS", request.accounts.iter().filter(|name| is_account(name)));
+    assign(&mut text, "PVH_PROBES", request.probes.iter().map(ToString::to_string));
+    assign(&mut text, "PVH_OUTSIDE", request.outside.iter().map(ToString::to_string));
+    assign(&mut text, "PVH_CASES", cases.filter(|case| case.split(' ').count() == 3));
+    assign(&mut text, "PVH_FILES", files);
+    assign(&mut text, "PVH_UNITS", units.filter(|unit| !unit.starts_with('-')));
+    assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);
+    assign(&mut text, "PVH_TEXT_LIMIT", [super::files::LIMIT.to_string()]);
+    for part in PARTS {
+        text.push_str(part);
+    }
+    text
+}
+
+/// `NAME='value'` with a line per word; a word that is no single line is left out, it could pass for two.
+fn assign(text: &mut String, name: &str, words: impl IntoIterator<Item = impl AsRef<str>>) {
+    let mut value = String::new();
+    for word in words {
+        let word = word.as_ref();
+        if !word.is_empty() && !word.contains(|c: char| c.is_control()) {
+            value.push_str(if value.is_empty() { "" } else { "\n" });
+            value.push_str(word);
+        }
+    }
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{name}={}", quoted(&value));
+}
+
+fn is_path(path: &str) -> bool {
+    path.starts_with('/') && path.len() < 4096
+}
+
+/// useradd's rule, without its length limit.
+fn is_account(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte))
+}
+
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "'\\''"))
+}
