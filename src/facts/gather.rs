@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::SshdCase;
+use crate::transport::quote;
 
 /// Parts in the order in which they run; they share variables.
 const PARTS: [&str; 5] = [
@@ -159,7 +160,7 @@ fn assign(text: &mut String, name: &str, words: impl IntoIterator<Item = impl As
         }
     }
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{name}={}", quoted(&value));
+    let _ = writeln!(text, "{name}={}", quote::shell(&value));
 }
 
 fn is_path(path: &str) -> bool {
@@ -171,8 +172,4 @@ fn is_account(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte))
-}
-
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "'\\''"))
 }
