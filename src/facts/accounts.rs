@@ -6,16 +6,17 @@ use super::sections::{Sections, shown};
 use super::{Accounts, AuthorizedKeys, FileFact, Group, PasswordState, Reading, Shadow, SudoRights, User};
 
 /// File systems that are not a local disk, as `stat -f -c %T` names them.
-const REMOTE: &[&str] = &["fuse", "fuseblk", "nfs", "nfsd", "smb", "smb2", "cifs", "ceph", "afs", "v9fs", "gfs/gfs2", "ocfs2"];
+const REMOTE: &[&str] =
+    &["fuse", "fuseblk", "nfs", "nfsd", "smb", "smb2", "cifs", "ceph", "afs", "v9fs", "gfs/gfs2", "ocfs2"];
 
 pub(super) fn parse(sections: Sections<'_>, files: &BTreeMap<String, Reading<FileFact>>) -> Accounts {
     Accounts {
         users: super::text_of(files, "/etc/passwd").map(|text| users(&text)),
         groups: super::text_of(files, "/etc/group").map(|text| groups(&text)),
         shadow: sections.parse("shadow", shadow),
-        connected: sections.text("connected").map(|text| {
-            text.lines().map(str::trim).filter(|name| plausible_name(name)).map(str::to_owned).collect()
-        }),
+        connected: sections
+            .text("connected")
+            .map(|text| text.lines().map(str::trim).filter(|name| plausible_name(name)).map(str::to_owned).collect()),
         authorized_keys: per_account(sections, "keys.", authorized_keys),
         digest_salt: sections.text("salt").map(str::to_owned),
     }
@@ -120,10 +121,13 @@ fn shadow(text: &str) -> Result<BTreeMap<String, Shadow>, String> {
 /// sudo's list, read strictly: sudo lets the last entry that fits decide, so a later entry that denies something, or
 /// asks for a password, takes the unrestricted answer back.
 fn sudo_rights(text: &str) -> SudoRights {
-    let mut rights = SudoRights { all_as_root: false, nopasswd: false, lines: text.lines().map(str::to_owned).collect() };
+    let mut rights =
+        SudoRights { all_as_root: false, nopasswd: false, lines: text.lines().map(str::to_owned).collect() };
     let entries = text.lines().skip_while(|line| !line.contains("may run the following commands")).skip(1);
     for line in entries {
-        let Some((runas, commands)) = line.trim().strip_prefix('(').and_then(|rest| rest.split_once(')')) else { continue };
+        let Some((runas, commands)) = line.trim().strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
+            continue;
+        };
         let users = runas.split(':').next().unwrap_or_default();
         let mut as_root = false;
         for user in users.split(',').map(str::trim) {
@@ -202,4 +206,3 @@ fn authorized_keys(sections: Sections<'_>, name: &str) -> Reading<AuthorizedKeys
     }
     found.map_or(Reading::Absent, Reading::Known)
 }
-

@@ -114,9 +114,11 @@ impl Sources<'_> {
 }
 
 fn peer<'a>(peers: &'a mut BTreeMap<String, Peer>, name: &str) -> &'a mut Peer {
-    peers
-        .entry(name.to_owned())
-        .or_insert_with(|| Peer { name: name.to_owned(), addresses: BTreeSet::new(), online: false })
+    peers.entry(name.to_owned()).or_insert_with(|| Peer {
+        name: name.to_owned(),
+        addresses: BTreeSet::new(),
+        online: false,
+    })
 }
 
 /// Adds an address, or those of a name; `None` when neither is known.

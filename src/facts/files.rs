@@ -140,11 +140,7 @@ impl<'a> Contents<'a> {
         }
         let unreadable = |why: &str| Reading::Unreadable(format!("{}: {why}", shown(entry.path)));
         let Some(content) = self.take(entry.path, entry.size) else {
-            return if entry.size > LIMIT {
-                Reading::Known(fact)
-            } else {
-                unreadable("its content could not be read")
-            };
+            return if entry.size > LIMIT { Reading::Known(fact) } else { unreadable("its content could not be read") };
         };
         if digest != Some(hex(&Sha256::digest(content)).as_str()) {
             return unreadable("it changed while it was read");

@@ -409,8 +409,7 @@ pub enum CaseKind {
 
 impl CaseKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::RootOutside, Self::RootPeer, Self::RootOperator, Self::Admin, Self::OtherOutside];
+    pub const ALL: [Self; 5] = [Self::RootOutside, Self::RootPeer, Self::RootOperator, Self::Admin, Self::OtherOutside];
 
     /// The word of the capture program.
     pub const fn name(self) -> &'static str {

@@ -121,7 +121,8 @@ pub(super) fn packages(sections: Sections<'_>) -> Reading<BTreeMap<String, Packa
                 return Err(format!("no package: {}", shown(line)));
             };
             let installed = state.as_bytes().get(1) == Some(&b'i');
-            let package = packages.entry(name.to_owned()).or_insert_with(|| Package { version: String::new(), installed: false });
+            let package =
+                packages.entry(name.to_owned()).or_insert_with(|| Package { version: String::new(), installed: false });
             if installed || !package.installed {
                 *package = Package { version: version.to_owned(), installed };
             }
@@ -140,8 +141,7 @@ pub(super) fn units(sections: Sections<'_>) -> Reading<BTreeMap<String, Unit>> {
             lines.next();
         }
         let rest: Vec<&str> = lines.collect();
-        let blocks: Vec<&[&str]> =
-            rest.split(|line| line.is_empty()).filter(|block| !block.is_empty()).collect();
+        let blocks: Vec<&[&str]> = rest.split(|line| line.is_empty()).filter(|block| !block.is_empty()).collect();
         if blocks.len() != asked.len() {
             return Err(format!("{} units asked, {} answered", asked.len(), blocks.len()));
         }

@@ -37,7 +37,8 @@ mod tests {
     #[test]
     fn the_migration_network_is_found_in_any_order() {
         let wanted = Some("10.1.0.0/24".parse().unwrap());
-        for value in ["type=secure,network=10.1.0.0/24", "network=10.1.0.0/24,type=insecure", "secure,network=10.1.0.0/24"]
+        for value in
+            ["type=secure,network=10.1.0.0/24", "network=10.1.0.0/24,type=insecure", "secure,network=10.1.0.0/24"]
         {
             let parsed = parse(&format!("keyboard: de\nmigration: {value}\n"));
             assert_eq!(network(&parsed["migration"]), Ok(wanted));
