@@ -16,6 +16,11 @@ const fn limit(key: &'static str, min: i64, max: i64, why: &'static str) -> Limi
     Limit { key, min, max, why }
 }
 
+/// Why a key is bounded.
+pub fn why(key: &str) -> Option<&'static str> {
+    LIMITS.iter().find(|limit| limit.key == key).map(|limit| limit.why)
+}
+
 /// Every bounded number.
 pub const LIMITS: &[Limit] = &[
     limit("run.commit-window", 30, 3600, "a new login needs some seconds, and a node must not wait for hours"),

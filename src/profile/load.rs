@@ -1,13 +1,20 @@
 //! From what a person typed to what a control reads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::layer::{Leaves, nest};
+use super::disk;
+use super::keys::Key;
+use super::layer::{Leaf, Leaves, nest};
+use super::lint;
+use super::lint_ssh;
 use super::policy::{Digests, Host, Origin, Policy, Profile, Site};
-use super::schema::layer_shape;
+use super::schema::{layer_shape, site_shape};
+use super::secrets::{Environment, Secrets, process_environment};
+use super::shape::Shape;
+use super::site::{self, Purpose};
 use super::stack::{Reference, Stack};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Profile and site, read and judged.
 #[derive(Clone, Debug)]
@@ -24,6 +31,10 @@ pub struct Loaded {
     pub digests: Digests,
     /// What the author should know.
     pub warnings: Diagnostics,
+    /// Passwords for logging in.
+    pub secrets: Secrets,
+    /// The merged profile as a tree of plain values.
+    pub values: serde_json::Value,
 }
 
 impl Loaded {
@@ -41,33 +52,119 @@ impl Loaded {
     }
 }
 
-/// Reads profiles (those given, else the site's, else `baseline`) and the site file.
-pub fn load(profiles: &[String], site_path: Option<&Path>) -> Result<Loaded, Diagnostics> {
-    let mut found = Diagnostics::default();
-    let _ = site_path;
-    let site = Site::default();
-    let references: Vec<Reference> = if profiles.is_empty() {
-        vec![Reference::typed("baseline")]
-    } else {
-        profiles.iter().map(Reference::typed).collect()
-    };
-    let stack = Stack::of(&references, &mut found);
-    finish(stack, site, found)
+/// What to read.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Profiles given on the command line; empty: the site's, else `baseline`.
+    pub profiles: &'a [String],
+    /// The site file.
+    pub site: Option<&'a Path>,
+    /// To judge or to use.
+    pub purpose: Purpose,
+    /// The real environment.
+    pub environment: Environment,
 }
 
-fn finish(stack: Stack, site: Site, mut found: Diagnostics) -> Result<Loaded, Diagnostics> {
-    let profile = if found.errors() == 0 { complete(&stack.leaves, &mut found) } else { None };
-    found.sort();
-    match profile {
-        Some(profile) if found.errors() == 0 => Ok(Loaded {
-            digests: Digests { profile: profile_digest(&stack.leaves), site: String::new() },
+/// Reads profiles (those given, else the site's, else `baseline`) and the site file, to be used now.
+pub fn load(profiles: &[String], site: Option<&Path>) -> Result<Loaded, Diagnostics> {
+    load_with(Request { profiles, site, purpose: Purpose::Run, environment: process_environment() })
+}
+
+/// As [`load`] with the environment given.
+pub fn load_with(request: Request<'_>) -> Result<Loaded, Diagnostics> {
+    let mut found = Diagnostics::default();
+    let secrets = Secrets::beside(request.site, request.environment, &mut found);
+    let read = request.site.map(|path| site::read(path, request.purpose, &secrets, &mut found)).unwrap_or_default();
+    let stack = Stack::of(&references(request.profiles, &read.profiles), &mut found);
+    lint::lint(&stack.leaves, &mut found);
+    across(&stack.leaves, &read, &mut found);
+    for warning in secrets.unread(&read.site.hosts, &read.variables) {
+        found.push(warning);
+    }
+    Loaded::from_parts(stack, read.site, secrets, found)
+}
+
+/// Judges one file, profile or site, with everything it builds on. The site's profiles are judged with it.
+pub fn lint_file(path: &Path, environment: Environment) -> Diagnostics {
+    let outcome = if is_site(path) {
+        load_with(Request { profiles: &[], site: Some(path), purpose: Purpose::Lint, environment })
+            .map(|loaded| loaded.warnings)
+    } else {
+        let mut found = Diagnostics::default();
+        let stack = Stack::of(&[Reference::file(path)], &mut found);
+        lint::lint(&stack.leaves, &mut found);
+        found.sort();
+        Ok(found)
+    };
+    outcome.unwrap_or_else(|found| found)
+}
+
+/// A site file is known by its tables; a file that cannot be read is judged as a profile, which says why.
+fn is_site(path: &Path) -> bool {
+    let Ok(text) = disk::read_text(path, disk::MAX_FILE) else { return false };
+    let (tree, _) = toml::de::DeTable::parse_recoverable(&text);
+    let Shape::Table { keys, .. } = site_shape() else { return false };
+    tree.get_ref().keys().any(|key| keys.contains_key(key.get_ref().as_ref()))
+}
+
+fn references(given: &[String], of_site: &[Reference]) -> Vec<Reference> {
+    if !given.is_empty() {
+        return given.iter().map(Reference::typed).collect();
+    }
+    if of_site.is_empty() { vec![Reference::typed("baseline")] } else { of_site.to_vec() }
+}
+
+/// Judges what only site and profile together show.
+fn across(leaves: &Leaves, read: &site::Read, found: &mut Diagnostics) {
+    let group = leaves.get("accounts.admin.group").and_then(|l| l.value.as_str());
+    let mut judged: Vec<&str> = Vec::new();
+    for placed in &read.keys {
+        if judged.contains(&placed.admin.as_str()) {
+            continue;
+        }
+        judged.push(&placed.admin);
+        if group == Some(placed.admin.as_str()) {
+            let clash = Diagnostic::error("the administrators' group has this name").at(placed.admin_at.clone());
+            found.push(clash.help("useradd makes a group named like the person: change accounts.admin.group"));
+        }
+        let mut keys = read.keys.iter().filter(|k| k.admin == placed.admin);
+        if !keys.any(|k| accepted(leaves, &k.key)) {
+            let locked = Diagnostic::error("no key of this person would be accepted by the node").at(placed.admin_at.clone());
+            found.push(locked.help("see ssh.crypto.pubkey-accepted-algorithms and required-rsa-size of the profile"));
+        }
+    }
+}
+
+/// Whether sshd would take a key under `[ssh.crypto]`.
+fn accepted(leaves: &Leaves, key: &Key) -> bool {
+    let value = |name: &str| leaves.get(&format!("ssh.crypto.{name}")).map(|l| &l.value);
+    if value("enabled").is_none_or(|v| v == false) {
+        return true;
+    }
+    let names: Vec<&str> = value("pubkey-accepted-algorithms")
+        .and_then(|v| v.as_array())
+        .map_or_else(Vec::new, |list| list.iter().filter_map(serde_json::Value::as_str).collect());
+    let by_name = names.is_empty() || lint_ssh::signatures_of(&key.algorithm).iter().any(|s| names.contains(s));
+    let least = value("required-rsa-size").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    by_name && key.rsa_bits.is_none_or(|bits| bits as u64 >= least)
+}
+
+impl Loaded {
+    fn from_parts(stack: Stack, site: Site, secrets: Secrets, mut found: Diagnostics) -> Result<Self, Diagnostics> {
+        let profile = if found.errors() == 0 { complete(&stack.leaves, &mut found) } else { None };
+        found.sort();
+        let Some(profile) = profile.filter(|_| found.errors() == 0) else { return Err(found) };
+        let digests = Digests { profile: profile_digest(&stack.leaves), site: digest(&site::canonical(&site)) };
+        Ok(Self {
+            digests,
             origins: origins(&stack.leaves),
+            values: nest(&stack.leaves),
             profile,
             site,
+            secrets,
             profile_names: stack.names,
             warnings: found,
-        }),
-        _ => Err(found),
+        })
     }
 }
 
@@ -96,7 +193,7 @@ fn complete(leaves: &Leaves, found: &mut Diagnostics) -> Option<Profile> {
 }
 
 fn origins(leaves: &Leaves) -> BTreeMap<String, Origin> {
-    let origin = |leaf: &super::layer::Leaf| Origin { file: leaf.at.source.name.clone(), line: leaf.at.line() };
+    let origin = |leaf: &Leaf| Origin { file: leaf.at.source.name.clone(), line: leaf.at.line() };
     leaves.iter().map(|(key, leaf)| (key.clone(), origin(leaf))).collect()
 }
 
@@ -118,7 +215,7 @@ impl Policy {
         let mut found = Diagnostics::default();
         let stack = Stack::of(&[Reference::typed(name)], &mut found);
         let host = site.hosts.first().cloned().unwrap_or_default();
-        Ok(finish(stack, site, found)?.policy_for(&host))
+        Ok(Loaded::from_parts(stack, site, Secrets::default(), found)?.policy_for(&host))
     }
 }
 

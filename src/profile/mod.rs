@@ -7,15 +7,22 @@
 pub mod diagnostic;
 pub mod disk;
 mod folklore;
+mod keys;
 mod layer;
 mod limits;
+mod lint;
+mod lint_ssh;
+mod load;
+mod names;
+mod network;
+pub mod password;
 pub mod policy;
 pub mod schema;
+pub mod secrets;
+pub mod select;
 mod shape;
 pub mod site;
 pub mod source;
 pub mod stack;
 
-mod load;
-
-pub use load::{Loaded, load};
+pub use load::{Loaded, Request, lint_file, load, load_with};

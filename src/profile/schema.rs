@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::limits::LIMITS;
 use super::policy::Profile;
 use super::shape::Shape;
-use super::site::SiteFile;
+use super::site::file::SiteFile;
 
 /// Schema of a profile file.
 pub fn layer_schema() -> &'static Json {

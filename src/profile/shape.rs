@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::limits;
 use super::source::{At, Source, printable};
 
 /// What may stand in one place.
@@ -171,20 +172,20 @@ impl Walk<'_> {
     pub fn table(&mut self, table: &mut DeTable<'_>, at: &Range<usize>, shape: &Shape, path: &str) {
         let Shape::Table { keys, required } = shape else { return };
         let entries: Vec<_> = table.iter().map(|(k, _)| (k.get_ref().to_string(), k.span())).collect();
-        for (key, key_span) in entries {
+        for (key, key_span) in &entries {
             let Some(value) = table.get_mut(key.as_str()) else { continue };
-            let fits = match keys.get(&key) {
+            let fits = match keys.get(key) {
                 None => {
-                    self.unknown(&key, &key_span, keys, path);
+                    self.unknown(key, key_span, keys, path);
                     false
                 }
-                Some((shape, _)) => self.value(value, &key_span, shape, &join(path, &key)),
+                Some((shape, _)) => self.value(value, key_span, shape, &join(path, key)),
             };
             if !fits {
                 table.remove(key.as_str());
             }
         }
-        for key in required.iter().filter(|k| !table.contains_key(k.as_str())) {
+        for key in required.iter().filter(|k| !entries.iter().any(|(written, _)| written == *k)) {
             if self.broken.is_empty() {
                 let what = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
                 let missing = Diagnostic::error(format!("missing key `{key}`{what}"));
@@ -219,7 +220,7 @@ impl Walk<'_> {
             (Shape::Text, DeValue::String(_)) | (Shape::Boolean, DeValue::Boolean(_)) => true,
             (Shape::Integer(min, max), DeValue::Integer(n)) => {
                 let number = i64::from_str_radix(n.as_str(), n.radix()).ok();
-                number.is_some_and(|n| (*min..=*max).contains(&n)) || self.out_of_range(&span, *min, *max)
+                number.is_some_and(|n| (*min..=*max).contains(&n)) || self.out_of_range(&span, *min, *max, path)
             }
             (_, found) => self.wrong_type(found, &span, shape),
         }
@@ -273,8 +274,9 @@ impl Walk<'_> {
         self.report(found, span)
     }
 
-    fn out_of_range(&mut self, span: &Range<usize>, min: i64, max: i64) -> bool {
-        let found = Diagnostic::error("number out of range").at(self.at(span));
+    fn out_of_range(&mut self, span: &Range<usize>, min: i64, max: i64, path: &str) -> bool {
+        let why = limits::why(path).map(|why| format!(": {why}")).unwrap_or_default();
+        let found = Diagnostic::error(format!("number out of range{why}")).at(self.at(span));
         self.report(found.expected(format!("expected {min} to {max}")), span)
     }
 

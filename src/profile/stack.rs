@@ -42,6 +42,13 @@ impl Reference {
         Self { text: text.into(), base: PathBuf::new(), at: None }
     }
 
+    /// A file, whatever its name looks like.
+    pub fn file(path: &Path) -> Self {
+        let text = path.to_string_lossy();
+        let plain = !text.contains('/') && path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("toml"));
+        Self::typed(if plain { format!("./{text}") } else { text.into_owned() })
+    }
+
     fn is_file(&self) -> bool {
         self.text.contains('/') || Path::new(&self.text).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"))
     }

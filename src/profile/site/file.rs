@@ -1,8 +1,11 @@
-//! The site file: who and where.
+//! The site file as a person writes it; the JSON Schema comes from here.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
+
+use crate::profile::policy::Sudo;
+use crate::secret::Secret;
 
 /// A site file as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -68,6 +71,10 @@ pub struct AdminEntry {
     /// Full name.
     #[schemars(with = "Option<String>")]
     pub full_name: Option<Spanned<String>>,
+    /// Further Linux groups that exist on the nodes, e.g. `adm`; the right to use sudo comes from the profile's group.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub groups: Vec<Spanned<String>>,
     /// OpenSSH public key lines.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
@@ -77,8 +84,8 @@ pub struct AdminEntry {
     #[schemars(with = "Option<Vec<String>>")]
     pub key_files: Vec<Spanned<String>>,
     /// How this person becomes root.
-    #[schemars(with = "Option<super::policy::Sudo>")]
-    pub sudo: Option<Spanned<super::policy::Sudo>>,
+    #[schemars(with = "Sudo", required)]
+    pub sudo: Option<Spanned<Sudo>>,
     /// Where the password comes from: exactly one key.
     #[schemars(with = "Option<PasswordEntry>")]
     pub password: Option<Spanned<PasswordEntry>>,
@@ -91,7 +98,7 @@ pub struct AdminEntry {
 pub struct PasswordEntry {
     /// crypt(5) hash, `$y$…` or `$6$…`, as `mkpasswd` prints it.
     #[schemars(with = "Option<String>")]
-    pub hash: Option<Spanned<crate::secret::Secret>>,
+    pub hash: Option<Spanned<Secret>>,
     /// `true`: asked when the account is made.
     pub prompt: Option<bool>,
     /// File for a generated password, relative to this file; made with mode 0600.
