@@ -59,7 +59,12 @@ pub fn parse(line: &str) -> Result<Key, Problem> {
     let key = PublicKey::from_openssh(line).map_err(|_| unreadable(line, kind))?;
     let rsa_bits = judge(&key)?;
     let material: Vec<&str> = line.split_ascii_whitespace().take(2).collect();
-    Ok(Key { line: line.to_owned(), algorithm: key.algorithm().as_str().to_owned(), material: material.join(" "), rsa_bits })
+    Ok(Key {
+        line: line.to_owned(),
+        algorithm: key.algorithm().as_str().to_owned(),
+        material: material.join(" "),
+        rsa_bits,
+    })
 }
 
 fn unreadable(line: &str, kind: &str) -> Problem {
@@ -78,11 +83,15 @@ fn judge(key: &PublicKey) -> Result<Option<usize>, Problem> {
     match key.key_data() {
         KeyData::Dsa(_) => Err(problem("DSA keys are refused: OpenSSH no longer accepts them", NEW_KEY)),
         KeyData::Rsa(rsa) => {
-            let bits = rsa.n.as_positive_bytes().map_or(0, |n| {
-                n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize)
-            });
+            let bits = rsa
+                .n
+                .as_positive_bytes()
+                .map_or(0, |n| n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize));
             if bits < MIN_RSA_BITS {
-                return Err(problem(format!("this RSA key has {bits} bits, at least {MIN_RSA_BITS} are needed"), NEW_KEY));
+                return Err(problem(
+                    format!("this RSA key has {bits} bits, at least {MIN_RSA_BITS} are needed"),
+                    NEW_KEY,
+                ));
             }
             Ok(Some(bits))
         }
@@ -145,7 +154,9 @@ mod tests {
 
     #[test]
     fn a_private_key_is_named_and_not_repeated() {
-        for text in ["-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r\n", "PuTTY-User-Key-File-3: ssh-ed25519\nb3BlbnNzaC1r"] {
+        for text in
+            ["-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r\n", "PuTTY-User-Key-File-3: ssh-ed25519\nb3BlbnNzaC1r"]
+        {
             let problem = parse(text).unwrap_err();
             assert!(problem.what.contains("private key"));
             assert!(!format!("{problem:?}").contains("b3Blbn"));

@@ -53,7 +53,9 @@ impl<'a> Lint<'a> {
         if let Some((group, leaf)) = self.text("accounts.admin.group")
             && let Some(problem) = names::group_problem(group)
         {
-            self.push(Diagnostic::error(problem).at(leaf.at.clone()).expected("a group of its own, e.g. \"pve-admins\""));
+            self.push(
+                Diagnostic::error(problem).at(leaf.at.clone()).expected("a group of its own, e.g. \"pve-admins\""),
+            );
         }
         let Some((shell, leaf)) = self.text("accounts.admin.shell") else { return };
         let plain = shell.starts_with('/') && shell.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
@@ -68,7 +70,10 @@ impl<'a> Lint<'a> {
 
     fn aging(&mut self) {
         let Some((max, _)) = self.number("password.aging.max-days") else { return };
-        for (key, what) in [("min-days", "nobody could change a password before it expires"), ("warn-days", "people would be warned from the first day on")] {
+        for (key, what) in [
+            ("min-days", "nobody could change a password before it expires"),
+            ("warn-days", "people would be warned from the first day on"),
+        ] {
             if let Some((days, leaf)) = self.number(&format!("password.aging.{key}"))
                 && days >= max
             {
@@ -82,7 +87,9 @@ impl<'a> Lint<'a> {
         if let Some(leaf) = self.leaf("lockout.pam.even-deny-root").filter(|l| l.value == true) {
             let found = Diagnostic::warning("anybody who reaches port 8006 or 22 can lock root@pam out, and bots do");
             self.push(
-                found.at(leaf.at.clone()).help("keep false; root's SSH is closed, and 8006 belongs behind the management networks"),
+                found
+                    .at(leaf.at.clone())
+                    .help("keep false; root's SSH is closed, and 8006 belongs behind the management networks"),
             );
         }
     }

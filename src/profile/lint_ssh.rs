@@ -34,11 +34,7 @@ const KNOWN: &[Known] = &[
             "ecdh-sha2-nistp521",
         ],
         new: &["mlkem768x25519-sha256", "sntrup761x25519-sha512"],
-        weak: &[
-            "diffie-hellman-group1-sha1",
-            "diffie-hellman-group14-sha1",
-            "diffie-hellman-group-exchange-sha1",
-        ],
+        weak: &["diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1"],
     },
     Known {
         key: "ssh.crypto.ciphers",
@@ -79,8 +75,20 @@ const KNOWN: &[Known] = &[
             "umac-64-etm@openssh.com",
         ],
     },
-    Known { key: "ssh.crypto.host-key-algorithms", what: "host key algorithm", both: SIGNATURES, new: &[], weak: WEAK_SIGNATURES },
-    Known { key: "ssh.crypto.pubkey-accepted-algorithms", what: "key algorithm", both: SIGNATURES, new: &[], weak: WEAK_SIGNATURES },
+    Known {
+        key: "ssh.crypto.host-key-algorithms",
+        what: "host key algorithm",
+        both: SIGNATURES,
+        new: &[],
+        weak: WEAK_SIGNATURES,
+    },
+    Known {
+        key: "ssh.crypto.pubkey-accepted-algorithms",
+        what: "key algorithm",
+        both: SIGNATURES,
+        new: &[],
+        weak: WEAK_SIGNATURES,
+    },
 ];
 
 const SIGNATURES: &[&str] = &[
@@ -102,7 +110,8 @@ const SIGNATURES: &[&str] = &[
     "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
     "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
 ];
-const WEAK_SIGNATURES: &[&str] = &["ssh-rsa", "ssh-rsa-cert-v01@openssh.com", "ssh-dss", "ssh-dss-cert-v01@openssh.com"];
+const WEAK_SIGNATURES: &[&str] =
+    &["ssh-rsa", "ssh-rsa-cert-v01@openssh.com", "ssh-dss", "ssh-dss-cert-v01@openssh.com"];
 
 /// Judges every key below `[ssh]`.
 pub fn lint(lint: &mut Lint<'_>) {
@@ -199,7 +208,8 @@ fn algorithms(lint: &mut Lint<'_>, known: &Known) {
 
 fn algorithm(known: &Known, word: &str, before: &[&str]) -> Option<Diagnostic> {
     let what = known.what;
-    if !word.chars().all(|c| c.is_ascii_alphanumeric() || "@.-".contains(c)) || word.starts_with('-') || word.is_empty() {
+    if !word.chars().all(|c| c.is_ascii_alphanumeric() || "@.-".contains(c)) || word.starts_with('-') || word.is_empty()
+    {
         let found = Diagnostic::error(format!("`{}` is not the name of a {what}", printable(word)));
         return Some(found.help("one name per string; the signs + - ^ of sshd_config are not used here"));
     }
@@ -233,4 +243,3 @@ pub fn signatures_of(key_type: &str) -> &[&str] {
         other => SIGNATURES.iter().find(|s| **s == other).map_or(&[], std::slice::from_ref),
     }
 }
-

@@ -129,7 +129,8 @@ fn across(leaves: &Leaves, read: &site::Read, found: &mut Diagnostics) {
         }
         let mut keys = read.keys.iter().filter(|k| k.admin == placed.admin);
         if !keys.any(|k| accepted(leaves, &k.key)) {
-            let locked = Diagnostic::error("no key of this person would be accepted by the node").at(placed.admin_at.clone());
+            let locked =
+                Diagnostic::error("no key of this person would be accepted by the node").at(placed.admin_at.clone());
             found.push(locked.help("see ssh.crypto.pubkey-accepted-algorithms and required-rsa-size of the profile"));
         }
     }

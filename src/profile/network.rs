@@ -27,7 +27,12 @@ pub fn parse(text: &str) -> Result<IpNet, Problem> {
         return problem("this is every address there is", Some("name the networks you really administer from".into()));
     }
     if net.trunc() != net {
-        let help = format!("the network is \"{}\"; for the one address write \"{}/{}\"", net.trunc(), net.addr(), net.max_prefix_len());
+        let help = format!(
+            "the network is \"{}\"; for the one address write \"{}/{}\"",
+            net.trunc(),
+            net.addr(),
+            net.max_prefix_len()
+        );
         return problem("the address has bits outside the network", Some(help));
     }
     if net.addr().is_multicast() || net.addr().is_unspecified() {

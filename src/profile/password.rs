@@ -34,7 +34,8 @@ pub fn generate() -> Result<Secret> {
             // Bytes above the last whole multiple are thrown away: a plain remainder would favour the first letters.
             let fair = 256 / ALPHABET.len() * ALPHABET.len();
             let open = LENGTH - password.len();
-            let letters = bytes.iter().map(|b| usize::from(*b)).filter(|b| *b < fair).map(|b| ALPHABET[b % ALPHABET.len()]);
+            let letters =
+                bytes.iter().map(|b| usize::from(*b)).filter(|b| *b < fair).map(|b| ALPHABET[b % ALPHABET.len()]);
             password.extend(letters.map(char::from).take(open));
         }
         if has_all_classes(&password) {
@@ -45,7 +46,10 @@ pub fn generate() -> Result<Secret> {
 
 fn has_all_classes(password: &str) -> bool {
     let any = |class: fn(&u8) -> bool| password.as_bytes().iter().any(class);
-    any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase) && any(u8::is_ascii_digit) && any(u8::is_ascii_punctuation)
+    any(u8::is_ascii_lowercase)
+        && any(u8::is_ascii_uppercase)
+        && any(u8::is_ascii_digit)
+        && any(u8::is_ascii_punctuation)
 }
 
 /// Hashes a password as `passwd` on Debian 12 and 13 would: `$y$j9T$…` or `$6$…`.
@@ -54,13 +58,17 @@ pub fn hash(password: &Secret, method: HashMethod) -> Result<Secret> {
     random(&mut salt)?;
     let bytes = password.expose().as_bytes();
     let hashed = match method {
-        HashMethod::Yescrypt => Yescrypt::default().hash_password_with_salt(bytes, &salt).map(|h| h.as_str().to_owned()),
+        HashMethod::Yescrypt => {
+            Yescrypt::default().hash_password_with_salt(bytes, &salt).map(|h| h.as_str().to_owned())
+        }
         // crypt(5) takes 16 characters of salt, which are 12 bytes.
         HashMethod::Sha512 => ShaCrypt::new(Algorithm::Sha512Crypt, SHA512_ROUNDS)
             .hash_password_with_salt(bytes, &salt[..12])
             .map(|h| h.as_str().to_owned()),
     };
-    hashed.map(Secret::new).map_err(|why| Error::msg(Kind::Internal, format!("the password could not be hashed: {why}")))
+    hashed
+        .map(Secret::new)
+        .map_err(|why| Error::msg(Kind::Internal, format!("the password could not be hashed: {why}")))
 }
 
 fn random(buffer: &mut [u8]) -> Result<()> {
@@ -74,19 +82,25 @@ pub fn store(path: &Path, password: &Secret) -> Result<()> {
     let shown = printable(&path.to_string_lossy());
     let refuse = |why: String, hint: String| Error::msg(Kind::Usage, format!("password file {shown} {why}")).hint(hint);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let metadata = std::fs::metadata(folder)
-        .map_err(|e| refuse(format!("cannot be written: its folder {}", disk::cause(&e)), "make the folder first".into()))?;
+    let metadata = std::fs::metadata(folder).map_err(|e| {
+        refuse(format!("cannot be written: its folder {}", disk::cause(&e)), "make the folder first".into())
+    })?;
     if metadata.mode() & 0o022 != 0 {
         let hint = format!("chmod go-w {}", printable(&folder.to_string_lossy()));
         return Err(refuse("is not written: others may write to its folder".into(), hint));
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            refuse("exists already and is not overwritten".into(), "move it away, or name another file in `generate`".into())
-        }
-        _ => refuse(disk::cause(&e), "name a file in a folder of your own in `generate`".into()),
-    })?;
-    let written = file.write_all(password.expose().as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => refuse(
+                "exists already and is not overwritten".into(),
+                "move it away, or name another file in `generate`".into(),
+            ),
+            _ => refuse(disk::cause(&e), "name a file in a folder of your own in `generate`".into()),
+        })?;
+    let written = file
+        .write_all(password.expose().as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all());
     written.map_err(|e| refuse(format!("could not be written: {e}"), "make room on the disk".into()))
 }
 
@@ -98,11 +112,15 @@ pub fn hash_problem(hash: &str) -> Option<&'static str> {
     let fields: Vec<&str> = hash.split('$').collect();
     match fields.as_slice() {
         ["", "y", parameters, salt, digest]
-            if body(parameters, 1..=8) && body(salt, 1..=86) && body(digest, 43..=43) => None,
+            if body(parameters, 1..=8) && body(salt, 1..=86) && body(digest, 43..=43) =>
+        {
+            None
+        }
         ["", "6", salt, digest] if body(salt, 1..=16) && body(digest, 86..=86) => None,
         ["", "6", rounds, salt, digest] if body(salt, 1..=16) && body(digest, 86..=86) => {
             let rounds = rounds.strip_prefix("rounds=").and_then(|r| r.parse::<u64>().ok());
-            (!rounds.is_some_and(|r| (5000..=9_999_999).contains(&r))).then_some("fewer than 5000 rounds are too fast to guess")
+            (!rounds.is_some_and(|r| (5000..=9_999_999).contains(&r)))
+                .then_some("fewer than 5000 rounds are too fast to guess")
         }
         ["", "y" | "6", ..] => Some("this hash is cut off or mangled"),
         ["", "1", ..] => Some("MD5 hashes ($1$) are guessed in seconds"),
@@ -157,7 +175,16 @@ mod tests {
         for hash in &good {
             assert_eq!(hash_problem(hash), None, "{hash}");
         }
-        let bad = ["abJnggxhB/yWI", "$1$salt$qJH7.N4xYta3aEG/dfqo/0", "$5$s$x", "$y$j9T$x", "hunter2", "", "$6$rounds=1000$s$x", "!"];
+        let bad = [
+            "abJnggxhB/yWI",
+            "$1$salt$qJH7.N4xYta3aEG/dfqo/0",
+            "$5$s$x",
+            "$y$j9T$x",
+            "hunter2",
+            "",
+            "$6$rounds=1000$s$x",
+            "!",
+        ];
         for hash in bad {
             assert!(hash_problem(hash).is_some(), "{hash}");
         }

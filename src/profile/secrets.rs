@@ -28,7 +28,8 @@ pub type Environment = BTreeMap<String, Secret>;
 
 /// The process's own environment.
 pub fn process_environment() -> Environment {
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?)));
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?)));
     std::env::vars_os().filter_map(text).collect()
 }
 
@@ -112,7 +113,8 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Diagnostic> {
         return Err(refuse("is a link made by another user".into(), format!("rm {shown}")));
     }
     // From here on the open file is judged, not the name, which could be given to another file meanwhile.
-    let file = disk::open(path).map_err(|e| refuse(disk::cause(&e), "put it beside the site file, readable by you".into()))?;
+    let file =
+        disk::open(path).map_err(|e| refuse(disk::cause(&e), "put it beside the site file, readable by you".into()))?;
     let metadata = file.metadata().map_err(|e| refuse(disk::cause(&e), "check the file".into()))?;
     if !metadata.is_file() {
         return Err(refuse("is not a regular file".into(), "make it a file with lines NAME='value'".into()));
@@ -126,7 +128,9 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Diagnostic> {
     let mut text = Zeroizing::new(String::new());
     let size = file.take(MAX_FILE + 1).read_to_string(&mut text);
     match size {
-        Ok(size) if size as u64 > MAX_FILE => Err(refuse(format!("is larger than {MAX_FILE} bytes"), "keep passwords only in it".into())),
+        Ok(size) if size as u64 > MAX_FILE => {
+            Err(refuse(format!("is larger than {MAX_FILE} bytes"), "keep passwords only in it".into()))
+        }
         Ok(_) => Ok(Some(text)),
         Err(e) => Err(refuse(disk::cause(&e), "it must be UTF-8 text".into())),
     }
@@ -230,7 +234,8 @@ mod tests {
 
     #[test]
     fn the_environment_wins_and_the_specific_name_wins() {
-        let folder = Folder::with("PVE_ROOT_PASS='all'\nPVE_ROOT_PASS_PVE_1='one'\nPVE_HARDEN_SUDO_PASS='s u # $x'\n", 0o600);
+        let folder =
+            Folder::with("PVE_ROOT_PASS='all'\nPVE_ROOT_PASS_PVE_1='one'\nPVE_HARDEN_SUDO_PASS='s u # $x'\n", 0o600);
         let (secrets, found) = folder.load(&[]);
         assert!(found.is_empty(), "{found}");
         assert_eq!(shown(secrets.root_password(&host("pve-1"))).as_deref(), Some("one"));
@@ -285,7 +290,8 @@ mod tests {
 
     #[test]
     fn broken_lines_are_named_by_number_and_never_shown() {
-        let text = "# fine\nPVE_ROOT_PASS=hun$ter2\nPVE_HARDEN_SUDO_PASS='a\\hunter2'\nPVE_ROOT_PASS_A=hunter2 hunter3\n";
+        let text =
+            "# fine\nPVE_ROOT_PASS=hun$ter2\nPVE_HARDEN_SUDO_PASS='a\\hunter2'\nPVE_ROOT_PASS_A=hunter2 hunter3\n";
         let (_, found) = Folder::with(text, 0o600).load(&[]);
         let message = found.to_string();
         for line in [":2:", ":3:", ":4:"] {

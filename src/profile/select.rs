@@ -36,12 +36,14 @@ pub struct Target {
 impl Target {
     /// Reads one argument.
     pub fn parse(text: &str) -> Result<Self> {
-        let refuse = |why: String| Error::msg(Kind::Usage, format!("host `{}`: {why}", printable(text))).hint(HOST_HINT);
+        let refuse =
+            |why: String| Error::msg(Kind::Usage, format!("host `{}`: {why}", printable(text))).hint(HOST_HINT);
         let (user, rest) = text.rsplit_once('@').map_or((None, text), |(user, rest)| (Some(user), rest));
         if let Some(why) = user.and_then(names::ssh_user_problem) {
             return Err(refuse(why));
         }
-        let (address, port) = split_port(rest).ok_or_else(|| refuse("the port is not a number from 1 to 65535".into()))?;
+        let (address, port) =
+            split_port(rest).ok_or_else(|| refuse("the port is not a number from 1 to 65535".into()))?;
         match names::address_problem(address) {
             Some(why) => Err(refuse(why)),
             None => Ok(Self { user: user.map(str::to_owned), address: address.to_owned(), port }),
@@ -49,7 +51,8 @@ impl Target {
     }
 }
 
-const HOST_HINT: &str = "a HOST is a name of the site, or [user@]address, e.g. root@192.0.2.10 or root@[2001:db8::10]:22";
+const HOST_HINT: &str =
+    "a HOST is a name of the site, or [user@]address, e.g. root@192.0.2.10 or root@[2001:db8::10]:22";
 
 /// `None` when there is a port that is none.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
@@ -119,7 +122,8 @@ fn limit(site: &Site, chosen: &mut Vec<Host>, limits: &[String]) -> Result<()> {
     for word in limits {
         let words = || site.hosts.iter().flat_map(|h| h.groups.iter().chain([&h.name]));
         if !words().any(|w| w == word) {
-            let error = Error::msg(Kind::Usage, format!("no host or group of the site is called `{}`", printable(word)));
+            let error =
+                Error::msg(Kind::Usage, format!("no host or group of the site is called `{}`", printable(word)));
             return Err(match nearest(word, words().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("groups are set in the site file: groups = [\"…\"] below [[host]]"),
@@ -190,7 +194,9 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(Target::parse(text).unwrap(), expected, "{text}");
         }
-        for text in ["", "-oProxyCommand=x", "root@", "@pve1", "a:0", "a:x", "a:99999", "[::1]x", "[pve1]", "a b", "ro ot@a"] {
+        for text in
+            ["", "-oProxyCommand=x", "root@", "@pve1", "a:0", "a:x", "a:99999", "[::1]x", "[pve1]", "a b", "ro ot@a"]
+        {
             let error = Target::parse(text).unwrap_err();
             assert_eq!(error.kind, Kind::Usage, "{text}");
         }

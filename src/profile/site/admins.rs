@@ -70,16 +70,18 @@ impl Reader<'_> {
         let sudo = entry.sudo?;
         if *sudo.get_ref() == Sudo::Password && !wrote_password {
             let found = Diagnostic::error(format!("{} has to type a password for sudo and has none", printable(name)));
-            self.found.push(
-                found
-                    .at(self.at(&sudo.span()))
-                    .expected("sudo = \"nopasswd\", or a password")
-                    .help("password = { prompt = true }, { hash = \"$y$…\" }, { hash-env = \"VAR\" } or { generate = \"FILE\" }"),
-            );
+            self.found.push(found.at(self.at(&sudo.span())).expected("sudo = \"nopasswd\", or a password").help(
+                "password = { prompt = true }, { hash = \"$y$…\" }, { hash-env = \"VAR\" } or { generate = \"FILE\" }",
+            ));
         }
         if keys.is_empty() && entry.keys.is_empty() && entry.key_files.is_empty() {
-            let found = Diagnostic::warning(format!("{} has no key: only the console is left to log in", printable(name)));
-            self.found.push(found.at(self.at(table)).help("keys = [\"ssh-ed25519 AAAA… name\"] or key-files = [\"~/.ssh/id_ed25519.pub\"]"));
+            let found =
+                Diagnostic::warning(format!("{} has no key: only the console is left to log in", printable(name)));
+            self.found.push(
+                found
+                    .at(self.at(table))
+                    .help("keys = [\"ssh-ed25519 AAAA… name\"] or key-files = [\"~/.ssh/id_ed25519.pub\"]"),
+            );
         }
         let full_name = entry.full_name.map(Spanned::into_inner).unwrap_or_default();
         let keys = keys.into_iter().map(|k| k.line).collect();
@@ -144,7 +146,8 @@ impl Reader<'_> {
         };
         match seen.get(&key.material) {
             Some((owner, first)) if owner == admin => {
-                self.found.push(Diagnostic::warning("this key is named twice").at(at).help(format!("first at {first}")));
+                self.found
+                    .push(Diagnostic::warning("this key is named twice").at(at).help(format!("first at {first}")));
             }
             Some((owner, first)) => {
                 let found = Diagnostic::error(format!("this key belongs to {} already", printable(owner))).at(at);
@@ -186,7 +189,8 @@ impl Reader<'_> {
     fn hash(&mut self, hash: Secret, at: &At) -> Option<AdminPassword> {
         if let Some(problem) = password::hash_problem(hash.expose()) {
             let found = Diagnostic::error(format!("not a hash that is taken: {problem}")).at(at.clone());
-            self.found.push(found.expected("$y$… or $6$…").help("make one: mkpasswd -m yescrypt (Debian package whois)"));
+            self.found
+                .push(found.expected("$y$… or $6$…").help("make one: mkpasswd -m yescrypt (Debian package whois)"));
             return None;
         }
         Some(AdminPassword::Hash(hash))

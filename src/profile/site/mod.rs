@@ -70,13 +70,7 @@ pub fn read(path: &Path, purpose: Purpose, secrets: &Secrets, found: &mut Diagno
 }
 
 /// Judges the text of a site file.
-pub fn parse(
-    source: &Arc<Source>,
-    path: &Path,
-    purpose: Purpose,
-    secrets: &Secrets,
-    found: &mut Diagnostics,
-) -> Read {
+pub fn parse(source: &Arc<Source>, path: &Path, purpose: Purpose, secrets: &Secrets, found: &mut Diagnostics) -> Read {
     let tree = parse_tree(source, site_shape(), found);
     let file = match SiteFile::deserialize(toml::de::Deserializer::from(tree)) {
         Ok(file) => file,
