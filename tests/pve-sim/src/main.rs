@@ -13,6 +13,8 @@
 //! | `pvecm` | the cluster's command line, certificates, root's SSH |
 //! | `idle` | daemons of which only the presence counts |
 
+mod access;
+mod api;
 mod applet;
 mod cfs_lock;
 mod console;
