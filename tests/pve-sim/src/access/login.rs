@@ -54,7 +54,8 @@ pub fn account(cfg: &UserCfg, id: &str) -> Result<(), String> {
 /// Checks `user@realm!name=SECRET`; gives the token id.
 pub fn token(host: &Host, cfg: &UserCfg, text: &str) -> Result<String, String> {
     let (id, secret) = text.split_once('=').ok_or("no token")?;
-    let (user, name) = super::names::token_parts(id).ok_or_else(|| format!("value '{id}' does not look like a valid token ID"))?;
+    let (user, name) =
+        super::names::token_parts(id).ok_or_else(|| format!("value '{id}' does not look like a valid token ID"))?;
     account(cfg, user)?;
     let known = cfg.users.get(user).and_then(|user| user.tokens.get(name));
     let token = known.ok_or_else(|| format!("no such token '{name}' for user '{user}'"))?;

@@ -35,9 +35,7 @@ impl Judge<'_> {
             return of_user;
         }
         let own = self.of_roles(&self.roles(&Subject::Token(who.to_owned()), user, path));
-        own.into_iter()
-            .filter_map(|(name, spread)| Some((name.clone(), spread && *of_user.get(&name)?)))
-            .collect()
+        own.into_iter().filter_map(|(name, spread)| Some((name.clone(), spread && *of_user.get(&name)?))).collect()
     }
 
     /// Whether `who` has a privilege on a path.

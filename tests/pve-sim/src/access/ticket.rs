@@ -42,9 +42,7 @@ pub fn csrf(host: &Host, user: &str) -> anyhow::Result<String> {
 
 /// Whether a token against forged requests is the user's.
 pub fn csrf_fits(host: &Host, user: &str, token: &str) -> bool {
-    token
-        .split_once(':')
-        .is_some_and(|(time, digest)| csrf_digest(host, user, time).is_ok_and(|right| right == digest))
+    token.split_once(':').is_some_and(|(time, digest)| csrf_digest(host, user, time).is_ok_and(|right| right == digest))
 }
 
 fn csrf_digest(host: &Host, user: &str, time: &str) -> anyhow::Result<String> {

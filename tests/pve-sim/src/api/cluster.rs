@@ -69,10 +69,8 @@ fn members(call: &Call<'_>) -> Value {
 
 /// datacenter.cfg: `key: value` lines, comments in front as the description.
 fn options(call: &Call<'_>) -> Value {
-    let mut row = Map::from_iter([
-        ("allowed-tags".to_owned(), json!([])),
-        ("mac_prefix".to_owned(), json!("BC:24:11")),
-    ]);
+    let mut row =
+        Map::from_iter([("allowed-tags".to_owned(), json!([])), ("mac_prefix".to_owned(), json!("BC:24:11"))]);
     let mut description = String::new();
     for line in call.host.text(&call.host.pve("datacenter.cfg")).lines() {
         if let Some(comment) = line.strip_prefix('#') {

@@ -17,7 +17,9 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
     if node != "localhost" && node != call.host.name && !call.host.pve("nodes").join(node).is_dir() {
         return Err(ApiError::Failed {
             code: 11,
-            message: format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Temporary failure in name resolution"),
+            message: format!(
+                "hostname lookup '{node}' failed - failed to get address info for: {node}: Temporary failure in name resolution"
+            ),
         });
     }
     match (method, path) {

@@ -55,10 +55,7 @@ fn log_in(call: &Call<'_>, given: &Parameters) -> Answer {
     };
     if let Err(reason) = checked {
         let remote = call.remote.unwrap_or("");
-        LOG.log(
-            Severity::Error,
-            &format!("authentication failure; rhost={remote} user={user} msg={reason}"),
-        );
+        LOG.log(Severity::Error, &format!("authentication failure; rhost={remote} user={user} msg={reason}"));
         return Err(ApiError::NoTicket("authentication failure"));
     }
     LOG.info(&format!("<root@pam> successful auth for user '{user}'"));

@@ -33,7 +33,8 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
                     realm.settings.remove("default");
                 }
             }
-            let missing = || ApiError::failed("cannot lookup undefined type! at /usr/share/perl5/PVE/API2/Domains.pm line 261.");
+            let missing =
+                || ApiError::failed("cannot lookup undefined type! at /usr/share/perl5/PVE/API2/Domains.pm line 261.");
             let realm = domains.get_mut(name).ok_or_else(missing)?;
             apply(realm, given);
             for setting in list(text(given, "delete")) {
@@ -64,7 +65,9 @@ fn index(domains: &Domains) -> Value {
             if realm.settings.contains_key("default") {
                 row["default"] = json!(1);
             }
-            if let Some(kind) = realm.settings.get("tfa").and_then(|tfa| tfa.split(',').find_map(|part| part.strip_prefix("type="))) {
+            if let Some(kind) =
+                realm.settings.get("tfa").and_then(|tfa| tfa.split(',').find_map(|part| part.strip_prefix("type=")))
+            {
                 row["tfa"] = json!(kind);
             }
             row
@@ -75,8 +78,7 @@ fn index(domains: &Domains) -> Value {
 fn read(call: &Call<'_>, name: &str) -> Answer {
     let domains = access::domains(call.host);
     let realm = domains.get(name).ok_or_else(|| ApiError::failed(format!("domain '{name}' does not exist")))?;
-    let mut row: Map<String, Value> =
-        realm.settings.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    let mut row: Map<String, Value> = realm.settings.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     let digest = Sha1::digest(call.host.text(&call.host.pve("domains.cfg")).as_bytes());
     row.insert("digest".to_owned(), json!(format!("{digest:x}")));
     row.insert("type".to_owned(), json!(realm.kind));
@@ -103,7 +105,9 @@ fn change(call: &Call<'_>, what: &str, edit: impl FnOnce(&mut Domains) -> Result
     });
     match outcome.map_err(ApiError::from) {
         Ok(()) => Ok(Value::Null),
-        Err(ApiError::Failed { code, message }) => Err(ApiError::Failed { code, message: format!("{what}: {message}") }),
+        Err(ApiError::Failed { code, message }) => {
+            Err(ApiError::Failed { code, message: format!("{what}: {message}") })
+        }
         Err(other) => Err(other),
     }
 }

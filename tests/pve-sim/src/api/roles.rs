@@ -73,9 +73,10 @@ fn index(call: &Call<'_>) -> Value {
         let names: Vec<&str> = set.iter().map(String::as_str).collect();
         (name.clone(), names.join(","), 0)
     });
-    let built_in = catalogue.built_in.iter().map(|(name, set)| {
-        (name.clone(), set.iter().copied().collect::<Vec<_>>().join(","), 1)
-    });
+    let built_in = catalogue
+        .built_in
+        .iter()
+        .map(|(name, set)| (name.clone(), set.iter().copied().collect::<Vec<_>>().join(","), 1));
     built_in
         .chain(own)
         .map(|(roleid, privs, special)| json!({"privs": privs, "roleid": roleid, "special": special}))

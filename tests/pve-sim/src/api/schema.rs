@@ -61,11 +61,7 @@ fn all() -> &'static Map<String, Value> {
 }
 
 /// Checks parameters. Types are made right where the real program does: booleans become 0 and 1.
-pub fn check(
-    properties: &Map<String, Value>,
-    given: &mut Parameters,
-    release: Release,
-) -> Result<(), ApiError> {
+pub fn check(properties: &Map<String, Value>, given: &mut Parameters, release: Release) -> Result<(), ApiError> {
     let mut wrong = Vec::new();
     for (name, value) in given.iter_mut() {
         match property(properties, name) {
@@ -196,9 +192,7 @@ fn check_format(name: &str, text: &str, release: Release) -> Result<(), String> 
         "pve-groupid" if !is_plain(text) => Err(format!("group name '{text}' contains invalid characters")),
         "pve-roleid" if !is_plain(text) => Err(format!("role name '{text}' contains invalid characters")),
         "pve-poolid" if !is_pool(text) => Err(format!("pool name '{text}' contains invalid characters")),
-        "pve-priv" if !Catalogue::of(release).privileges.contains(text) => {
-            Err(format!("invalid privilege '{text}'"))
-        }
+        "pve-priv" if !Catalogue::of(release).privileges.contains(text) => Err(format!("invalid privilege '{text}'")),
         "pve-tokenid" if token_parts(text).is_none() => {
             Err(format!("value '{text}' does not look like a valid token ID"))
         }
@@ -233,8 +227,16 @@ fn check_parts(rules: &Map<String, Value>, text: &str, release: Release) -> Resu
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (name, value) = match part.split_once('=') {
             Some((name, value)) if rules.contains_key(name) => (name, value),
-            Some((name, _)) => return Err(format!("{name}: property is not defined in schema and the schema does not allow additional properties")),
-            None => (default.ok_or_else(|| format!("value without key, but schema does not define a default key: {part}"))?, part),
+            Some((name, _)) => {
+                return Err(format!(
+                    "{name}: property is not defined in schema and the schema does not allow additional properties"
+                ));
+            }
+            None => (
+                default
+                    .ok_or_else(|| format!("value without key, but schema does not define a default key: {part}"))?,
+                part,
+            ),
         };
         if let Some(rule) = rules.get(name) {
             check_value(rule, &mut Value::from(value), release).map_err(|message| format!("{name}: {message}"))?;
@@ -257,11 +259,31 @@ mod tests {
     #[test]
     fn messages_are_those_recorded() {
         let table = [
-            ("/access/users", serde_json::json!({"userid": "erin@pve", "expire": "2025-12-31"}), "expire: type check ('integer') failed - got '2025-12-31'"),
-            ("/access/users", serde_json::json!({"userid": "carol@pve", "password": "short"}), "password: value must be at least 8 characters long"),
-            ("/access/users", serde_json::json!({"userid": "alice"}), "userid: invalid format - value 'alice' does not look like a valid user name\n"),
-            ("/access/roles", serde_json::json!({"roleid": "R", "privs": "VM.Monitor"}), "privs: invalid format - invalid privilege 'VM.Monitor'\n"),
-            ("/access/users", serde_json::json!({"userid": "a@pve", "expire": "-1"}), "expire: value must have a minimum value of 0"),
+            (
+                "/access/users",
+                serde_json::json!({"userid": "erin@pve", "expire": "2025-12-31"}),
+                "expire: type check ('integer') failed - got '2025-12-31'",
+            ),
+            (
+                "/access/users",
+                serde_json::json!({"userid": "carol@pve", "password": "short"}),
+                "password: value must be at least 8 characters long",
+            ),
+            (
+                "/access/users",
+                serde_json::json!({"userid": "alice"}),
+                "userid: invalid format - value 'alice' does not look like a valid user name\n",
+            ),
+            (
+                "/access/roles",
+                serde_json::json!({"roleid": "R", "privs": "VM.Monitor"}),
+                "privs: invalid format - invalid privilege 'VM.Monitor'\n",
+            ),
+            (
+                "/access/users",
+                serde_json::json!({"userid": "a@pve", "expire": "-1"}),
+                "expire: value must have a minimum value of 0",
+            ),
         ];
         for (path, given, expected) in table {
             let message = checked(path, "POST", &given).err().map(|error| error.to_string()).unwrap_or_default();

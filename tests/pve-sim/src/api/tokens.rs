@@ -61,9 +61,7 @@ fn details(token: &Token) -> Map<String, Value> {
 }
 
 fn known<'u>(user: &'u mut User, id: &str, name: &str) -> Result<&'u mut Token, ApiError> {
-    user.tokens
-        .get_mut(name)
-        .ok_or_else(|| ApiError::failed(format!("no such token '{name}' for user '{id}'")))
+    user.tokens.get_mut(name).ok_or_else(|| ApiError::failed(format!("no such token '{name}' for user '{id}'")))
 }
 
 /// What was given comes back as it was typed; only the defaults are numbers.

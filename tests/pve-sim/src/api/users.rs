@@ -135,10 +135,10 @@ fn modify(call: &Call<'_>, given: &Parameters) -> Answer {
 
 fn apply(cfg: &mut UserCfg, id: &str, given: &Parameters) -> Result<(), ApiError> {
     for name in list(text(given, "groups")) {
-        let group = cfg.groups.get_mut(name).ok_or_else(|| ApiError::Failed {
-            code: ENOENT,
-            message: format!("no such group '{name}'"),
-        })?;
+        let group = cfg
+            .groups
+            .get_mut(name)
+            .ok_or_else(|| ApiError::Failed { code: ENOENT, message: format!("no such group '{name}'") })?;
         group.users.insert(id.to_owned());
     }
     let user = existing(cfg, id)?;

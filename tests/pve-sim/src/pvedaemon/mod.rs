@@ -122,7 +122,11 @@ fn failed(error: &ApiError) -> Response<Full<Bytes>> {
     let (status, reason) = error.http();
     let mut body = json!({"data": null, "message": format!("{reason}\n")});
     if let ApiError::Parameters(wrong) = error {
-        body["errors"] = wrong.iter().map(|(name, message)| (name.clone(), json!(message))).collect::<serde_json::Map<_, _>>().into();
+        body["errors"] = wrong
+            .iter()
+            .map(|(name, message)| (name.clone(), json!(message)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
     }
     with_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &reason, &body)
 }

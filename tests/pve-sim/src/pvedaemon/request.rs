@@ -55,8 +55,7 @@ impl Asked {
             path: decode(rest.unwrap_or_default()),
             parameters,
             client: text(CLIENT_HEADER),
-            token: text(AUTHORIZATION.as_str())
-                .and_then(|value| value.strip_prefix("PVEAPIToken=").map(decode)),
+            token: text(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("PVEAPIToken=").map(decode)),
             ticket: text(COOKIE.as_str()).and_then(|value| cookie(&value)),
             csrf: text("csrfpreventiontoken"),
         }
@@ -92,10 +91,7 @@ impl Asked {
         login::account(&cfg, &user).map_err(|why| refused(Some(why)))?;
         let forged = || !self.csrf.as_deref().is_some_and(|csrf| ticket::csrf_fits(host, &user, csrf));
         if self.method != "GET" && forged() {
-            return Err(Refused {
-                error: ApiError::NoTicket("Permission denied - invalid csrf token"),
-                why: None,
-            });
+            return Err(Refused { error: ApiError::NoTicket("Permission denied - invalid csrf token"), why: None });
         }
         Ok(Some(user))
     }

@@ -33,7 +33,8 @@ const LARGEST_BODY: usize = 1024 * 1024;
 /// A refused login is answered this late.
 const DELAY: Duration = Duration::from_secs(3);
 const FIRST_BYTE_OF_TLS: u8 = 0x16;
-const INDEX: &str = "<!DOCTYPE html>\n<html>\n<head><title>pve - Proxmox Virtual Environment</title></head>\n<body></body>\n</html>\n";
+const INDEX: &str =
+    "<!DOCTYPE html>\n<html>\n<head><title>pve - Proxmox Virtual Environment</title></head>\n<body></body>\n</html>\n";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -148,7 +149,8 @@ async fn plain(stream: TcpStream, client: IpAddr) {
     let service = service_fn(move |request: Request<Incoming>| async move {
         let host = request.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let target = format!("https://{host}{}", request.uri());
-        let status = if request.method() == "GET" { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };
+        let status =
+            if request.method() == "GET" { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };
         let mut response = empty(status, "");
         if let Ok(value) = HeaderValue::from_str(&target) {
             response.headers_mut().insert(LOCATION, value);
@@ -177,7 +179,9 @@ async fn answer(request: Request<Incoming>, client: IpAddr) -> Answer {
     let forwarded = forward::to_daemon(&parts, body.to_bytes(), client).await;
     let (mut response, user, reason) = match forwarded {
         Ok(reply) => (reply.response, reply.user, reply.reason),
-        Err(_) => (empty(StatusCode::from_u16(595).unwrap_or(StatusCode::BAD_GATEWAY), "Connection refused"), None, None),
+        Err(_) => {
+            (empty(StatusCode::from_u16(595).unwrap_or(StatusCode::BAD_GATEWAY), "Connection refused"), None, None)
+        }
     };
     if let Some(reason) = reason {
         LOG.log(Severity::Error, &format!("authentication failure: {reason}"));

@@ -7,8 +7,16 @@ use std::process::Command;
 use ipnet::IpNet;
 
 const NAMES: [&str; 10] = [
-    "LISTEN_IP", "ALLOW_FROM", "DENY_FROM", "POLICY", "CIPHERS", "CIPHERSUITES", "TLS_KEY_FILE",
-    "HONOR_CIPHER_ORDER", "DISABLE_TLS_1_2", "DISABLE_TLS_1_3",
+    "LISTEN_IP",
+    "ALLOW_FROM",
+    "DENY_FROM",
+    "POLICY",
+    "CIPHERS",
+    "CIPHERSUITES",
+    "TLS_KEY_FILE",
+    "HONOR_CIPHER_ORDER",
+    "DISABLE_TLS_1_2",
+    "DISABLE_TLS_1_3",
 ];
 
 /// What the file asks for.
@@ -51,9 +59,9 @@ impl Access {
     pub fn permits(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         let within = |ranges: &[Range]| {
-            ranges.iter().any(|range| {
-                range.first.is_ipv4() == client.is_ipv4() && range.first <= client && client <= range.last
-            })
+            ranges
+                .iter()
+                .any(|range| range.first.is_ipv4() == client.is_ipv4() && range.first <= client && client <= range.last)
         };
         let (allowed, denied) = (within(&self.allow), within(&self.deny));
         if allowed == denied { !self.refuse_by_default } else { allowed }
@@ -137,7 +145,10 @@ fn network(text: &str) -> Option<Range> {
 /// An address, a network, or `FIRST-LAST`.
 fn range(text: &str) -> Result<Range, String> {
     let bounds = |first: &str, last: &str| -> Option<Range> {
-        Some(Range { first: first.trim().parse::<IpAddr>().ok()?.to_canonical(), last: last.trim().parse::<IpAddr>().ok()?.to_canonical() })
+        Some(Range {
+            first: first.trim().parse::<IpAddr>().ok()?.to_canonical(),
+            last: last.trim().parse::<IpAddr>().ok()?.to_canonical(),
+        })
     };
     let found = match text.split_once('-') {
         Some((first, last)) => bounds(first, last),

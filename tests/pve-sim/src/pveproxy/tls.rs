@@ -21,7 +21,10 @@ pub fn acceptor(host: &Host, settings: &Settings) -> Option<SslAcceptor> {
         Ok(acceptor) => Some(acceptor),
         Err(error) => {
             let ciphers = settings.ciphers.as_deref().unwrap_or_default();
-            LOG.log(Severity::Error, &format!("'{ciphers}' was not accepted as a valid cipher list by AnyEvent::TLS: {error}"));
+            LOG.log(
+                Severity::Error,
+                &format!("'{ciphers}' was not accepted as a valid cipher list by AnyEvent::TLS: {error}"),
+            );
             None
         }
     }
