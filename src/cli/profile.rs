@@ -106,7 +106,10 @@ fn lint(files: &[PathBuf], color: bool, out: &mut dyn Write, err: &mut dyn Write
     }
     let (errors, warnings) = (all.errors(), all.warnings());
     let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    write(out, &format!("{}: {}, {}\n", plural(files.len(), "file"), plural(errors, "error"), plural(warnings, "warning")))?;
+    write(
+        out,
+        &format!("{}: {}, {}\n", plural(files.len(), "file"), plural(errors, "error"), plural(warnings, "warning")),
+    )?;
     Ok(if errors > 0 { Kind::Usage.exit_code() } else { 0 })
 }
 

@@ -39,7 +39,14 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), at: None, expected: String::new(), note: String::new(), help: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            at: None,
+            expected: String::new(),
+            note: String::new(),
+            help: Vec::new(),
+        }
     }
 
     /// A warning.

@@ -118,7 +118,9 @@ fn mask_inside(out: &mut String, line: &str, block: Block) -> Option<Block> {
     let end = match block {
         // A key pasted into a string that was never closed ends where TOML goes on.
         Block::Pem if pem_is_over().is_some_and(|p| p.is_match(line)) => Some(0),
-        Block::Pem => (line.contains("-----END") || line.contains("\"\"\"") || line.contains("'''")).then_some(line.len()),
+        Block::Pem => {
+            (line.contains("-----END") || line.contains("\"\"\"") || line.contains("'''")).then_some(line.len())
+        }
         Block::Quoted(quote) => line.find(quote).map(|at| at + quote.len()),
     };
     stars(out, &line[..end.unwrap_or(line.len())]);

@@ -15,7 +15,8 @@ use crate::profile::{names, network};
 /// Somebody who answers.
 pub trait Ask {
     /// One line; `check` says what is wrong with an answer, which is then asked again.
-    fn line(&mut self, question: &str, default: Option<&str>, check: &dyn Fn(&str) -> Option<String>) -> Result<String>;
+    fn line(&mut self, question: &str, default: Option<&str>, check: &dyn Fn(&str) -> Option<String>)
+    -> Result<String>;
     /// The index of one of these.
     fn choose(&mut self, question: &str, choices: &[String]) -> Result<usize>;
 }
@@ -25,7 +26,12 @@ pub trait Ask {
 pub struct Terminal;
 
 impl Ask for Terminal {
-    fn line(&mut self, question: &str, default: Option<&str>, check: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    fn line(
+        &mut self,
+        question: &str,
+        default: Option<&str>,
+        check: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String> {
         let mut input = Input::<String>::new().with_prompt(question);
         if let Some(default) = default {
             input = input.default(default.to_owned());
@@ -59,7 +65,11 @@ pub fn fill(args: &mut InitArgs, ask: &mut dyn Ask, home: Option<&Path>) -> Resu
     if args.management.is_empty() {
         let guess = args.host.iter().find_map(|host| own_network(host)).map(|net| net.to_string());
         let answer = ask.line("Networks you administer from (several with spaces)", guess.as_deref(), &|text| {
-            each(text, |word| network::parse(word).err().map(|p| [Some(p.what), p.help].into_iter().flatten().collect::<Vec<_>>().join("; ")))
+            each(text, |word| {
+                network::parse(word)
+                    .err()
+                    .map(|p| [Some(p.what), p.help].into_iter().flatten().collect::<Vec<_>>().join("; "))
+            })
         })?;
         args.management = words(&answer);
     }

@@ -93,8 +93,16 @@ fn flags_make_a_private_file_that_lints_clean() {
 fn answers_make_the_same_file_and_wrong_ones_are_asked_again() {
     let folder = Folder::new();
     let args = InitArgs { output: folder.0.path().join("site.toml"), ..InitArgs::default() };
-    let answers =
-        ["-oX", "pve1=192.0.2.10 pve2=192.0.2.11", "0.0.0.0/0", "192.0.2.0/24", "root", "ops", "id_ed25519.pub", "password"];
+    let answers = [
+        "-oX",
+        "pve1=192.0.2.10 pve2=192.0.2.11",
+        "0.0.0.0/0",
+        "192.0.2.0/24",
+        "root",
+        "ops",
+        "id_ed25519.pub",
+        "password",
+    ];
     folder.run(args, Some(&answers)).unwrap();
     assert_eq!(folder.lint(), "");
     assert!(folder.written().contains("password = { prompt = true }"));
