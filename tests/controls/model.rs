@@ -1,0 +1,191 @@
+//! What a change does to a node, on facts alone: enough to ask a control again after its changes.
+
+use std::collections::BTreeMap;
+
+use pve_harden::change::{Action, Change, FileImage, Validate};
+use pve_harden::facts::{
+    AuthorizedKeys, Facts, FileFact, FileKind, Group, Package, PasswordState, Reading, Shadow, SudoRights, User,
+};
+use sha2::{Digest as _, Sha256};
+
+/// Hex SHA-256.
+pub fn digest(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text))
+}
+
+/// The facts after these changes.
+pub fn apply(facts: &Facts, changes: &[Change]) -> Facts {
+    let mut after = facts.clone();
+    for change in changes {
+        step(&mut after, &change.action);
+    }
+    sudo(&mut after);
+    after
+}
+
+fn known<T>(reading: &mut Reading<T>) -> &mut T {
+    match reading {
+        Reading::Known(value) => value,
+        _ => panic!("the model changes only what is known"),
+    }
+}
+
+fn step(facts: &mut Facts, action: &Action) {
+    match action {
+        Action::File(file) => {
+            let fact = file.after.as_ref().map_or(Reading::Absent, |image| Reading::Known(regular(image)));
+            facts.files.insert(file.path.clone(), fact);
+            if let Some(Validate::Sshd { expect }) = &file.validate {
+                overlay(facts, expect);
+            }
+            keys(facts, &file.path, file.after.as_ref());
+        }
+        Action::Directory { path, mode, owner, group } => {
+            let fact = directory(*mode, owner, group);
+            facts.files.insert(path.clone(), Reading::Known(fact));
+        }
+        Action::Packages { install } => {
+            let package = Package { version: "1".into(), installed: true };
+            known(&mut facts.packages).extend(install.iter().map(|name| (name.clone(), package.clone())));
+        }
+        Action::Group { name, .. } => {
+            let group = Group { gid: 900, members: Default::default() };
+            known(&mut facts.accounts.groups).insert(name.clone(), group);
+        }
+        Action::User { name, full_name, shell, home, groups } => user(facts, [name, full_name, shell, home], groups),
+        Action::UserGroups { name, join, leave } => members(facts, name, join, leave),
+        Action::UserPassword { name, hash } => {
+            let salt = facts.accounts.digest_salt.known().cloned().unwrap_or_default();
+            let shadow = known(&mut facts.accounts.shadow).get_mut(name).unwrap();
+            shadow.hash_digest = Some(digest(&format!("{salt}{}", hash.expose())));
+            shadow.password =
+                if hash.expose() == "!" { PasswordState::None } else { PasswordState::Hash("y".into()) };
+        }
+        Action::UserLock { name, locked } => {
+            let shadow = known(&mut facts.accounts.shadow).get_mut(name).unwrap();
+            shadow.expires = locked.then_some(1);
+            shadow.password = match (&shadow.password, locked) {
+                (PasswordState::Hash(kind), true) => PasswordState::Locked(kind.clone()),
+                (PasswordState::Locked(kind), false) => PasswordState::Hash(kind.clone()),
+                (PasswordState::Empty, true) => PasswordState::None,
+                (other, _) => other.clone(),
+            };
+        }
+        Action::UserShell { name, shell } => {
+            known(&mut facts.accounts.users).get_mut(name).unwrap().shell.clone_from(shell);
+        }
+        Action::UserAging { name, min_days, max_days, warn_days, inactive_days } => {
+            let shadow = known(&mut facts.accounts.shadow).get_mut(name).unwrap();
+            let days = |days: i64| (days >= 0).then_some(days);
+            (shadow.min_days, shadow.max_days) = (days(*min_days), days(*max_days));
+            (shadow.warn_days, shadow.inactive_days) = (days(*warn_days), days(*inactive_days));
+        }
+        Action::PamProfiles { .. } | Action::Unit { .. } => {}
+    }
+}
+
+/// A regular file as the capture would read it.
+pub fn regular(image: &FileImage) -> FileFact {
+    FileFact {
+        kind: FileKind::Regular,
+        mode: image.mode,
+        owner: image.owner.clone(),
+        group: image.group.clone(),
+        digest: Some(digest(&image.content)),
+        content: Some(image.content.clone()),
+        modified: None,
+    }
+}
+
+/// A directory as the capture would read it.
+pub fn directory(mode: u32, owner: &str, group: &str) -> FileFact {
+    FileFact {
+        kind: FileKind::Directory,
+        mode,
+        owner: owner.into(),
+        group: group.into(),
+        digest: None,
+        content: None,
+        modified: None,
+    }
+}
+
+fn overlay(facts: &mut Facts, expect: &[pve_harden::change::SshdExpectation]) {
+    for (case, reading) in &mut facts.sshd.cases {
+        if let Some(expected) = expect.iter().find(|expected| expected.case == case.spec()) {
+            known(reading).extend(expected.settings.clone());
+        }
+    }
+}
+
+fn keys(facts: &mut Facts, path: &str, image: Option<&FileImage>) {
+    let Some(home) = path.strip_suffix("/.ssh/authorized_keys") else { return };
+    let users = facts.accounts.users.known().unwrap();
+    let Some(name) = users.values().find(|user| user.home == home).map(|user| user.name.clone()) else { return };
+    let lines = |image: &FileImage| -> Vec<String> {
+        image.content.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    let reading = image.map_or(Reading::Absent, |image| {
+        Reading::Known(AuthorizedKeys { path: path.into(), local: true, lines: lines(image) })
+    });
+    facts.accounts.authorized_keys.insert(name, reading);
+}
+
+fn user(facts: &mut Facts, [name, full_name, shell, home]: [&String; 4], groups: &[String]) {
+    let users = known(&mut facts.accounts.users);
+    let uid = 1000 + u32::try_from(users.values().filter(|user| user.uid >= 1000 && user.uid < 60000).count()).unwrap();
+    let user = User {
+        name: name.clone(),
+        uid,
+        gid: uid,
+        gecos: full_name.clone(),
+        home: home.clone(),
+        shell: shell.clone(),
+    };
+    users.insert(name.clone(), user);
+    known(&mut facts.accounts.groups).insert(name.clone(), Group { gid: uid, members: Default::default() });
+    let shadow = Shadow {
+        password: PasswordState::None,
+        last_change: Some(20_000),
+        min_days: Some(0),
+        max_days: Some(99_999),
+        warn_days: Some(7),
+        inactive_days: None,
+        expires: None,
+        hash_digest: None,
+    };
+    known(&mut facts.accounts.shadow).insert(name.clone(), shadow);
+    facts.files.insert(home.clone(), Reading::Known(directory(0o700, name, name)));
+    members(facts, name, groups, &[]);
+}
+
+fn members(facts: &mut Facts, name: &str, join: &[String], leave: &[String]) {
+    let groups = known(&mut facts.accounts.groups);
+    for group in join {
+        groups.get_mut(group).unwrap().members.insert(name.into());
+    }
+    for group in leave {
+        groups.get_mut(group).unwrap().members.remove(name);
+    }
+}
+
+/// `sudo -l` of the people, as the drop-in gives it.
+fn sudo(facts: &mut Facts) {
+    let Some(text) = facts.file("/etc/sudoers.d/pve-harden-admins").known().and_then(|fact| fact.content.clone()) else {
+        return;
+    };
+    let names: Vec<String> = facts.sudo.keys().cloned().collect();
+    let rights: BTreeMap<_, _> = names
+        .into_iter()
+        .map(|name| {
+            let nopasswd = text.contains(&format!("\n{name} ALL=(ALL:ALL) NOPASSWD: ALL\n"));
+            let groups = facts.accounts.groups.known().unwrap();
+            let member = groups.iter().any(|(group, data)| {
+                data.members.contains(&name) && text.contains(&format!("\n%{group} ALL=(ALL:ALL) ALL\n"))
+            });
+            let rights = SudoRights { all_as_root: nopasswd || member, nopasswd, lines: Vec::new() };
+            (name, Reading::Known(rights))
+        })
+        .collect();
+    facts.sudo = rights;
+}

@@ -1,0 +1,503 @@
+//! The SSH controls against the real sshd: what they write must have the effect they promise, once, and for good.
+
+use std::collections::BTreeSet;
+
+use pve_harden::change::{Action, FileImage, Validate};
+use pve_harden::controls::{CATALOGUE, Status, Verdict};
+use pve_harden::facts::{Facts, Reading, SshdCase};
+use pve_harden::profile::policy::{PermitRootLogin, Policy, Sudo};
+
+use super::model::regular;
+use super::sshd::{Sshd, algorithms};
+use super::{admin, advice, asked, changes, control, policy, refusal, unknown};
+
+const MAIN: &str = "/etc/ssh/sshd_config";
+const FOLDER: &str = "/etc/ssh/sshd_config.d/";
+const OURS: &str = "00-pve-harden.conf";
+
+/// The main file of a PVE ISO.
+const ISO: &str = "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin yes\nKbdInteractiveAuthentication no\nUsePAM yes\n\
+                   X11Forwarding yes\nPrintMotd no\nAcceptEnv LANG LC_*\n";
+
+const OUTSIDE: &str = "user=root,host=203.0.113.1,addr=203.0.113.1";
+const PEER: &str = "user=root,host=10.77.0.3,addr=10.77.0.3";
+const OPS: &str = "user=ops,host=10.77.0.1,addr=10.77.0.1";
+const OTHER: &str = "user=nobody,host=203.0.113.1,addr=203.0.113.1";
+
+/// An imaginary node whose sshd answers truly.
+struct Node {
+    sshd: Sshd,
+    base: Facts,
+    policy: Policy,
+}
+
+impl Node {
+    fn new(base: Facts, policy: Policy, main: &str) -> Option<Self> {
+        Some(Self { sshd: Sshd::with_main(main)?, base, policy })
+    }
+
+    fn standalone() -> Option<Self> {
+        Self::new(Facts::fresh_pve9(), policy("strict"), ISO)
+    }
+
+    fn clustered() -> Option<Self> {
+        Self::new(Facts::cluster_of_three(), policy("strict"), ISO)
+    }
+
+    /// A capture of the node as it is now.
+    fn facts(&self) -> Facts {
+        let mut facts = self.base.clone();
+        facts.files.retain(|path, _| !path.starts_with(FOLDER));
+        let image = |content: &str, mode| Reading::Known(regular(&FileImage::root(content, mode)));
+        facts.files.insert(MAIN.into(), image(&self.sshd.main, 0o644));
+        for (name, content) in &self.sshd.dropins {
+            facts.files.insert(format!("{FOLDER}{name}"), image(content, 0o600));
+        }
+        facts.sshd.algorithms = algorithms();
+        let first = self.sshd.main.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        facts.sshd.includes_dropins = Reading::Known(first.is_some_and(|line| line.starts_with("Include")));
+        for (case, reading) in &mut facts.sshd.cases {
+            *reading = Reading::Known(self.sshd.ask(&case.spec()));
+        }
+        asked(facts, &self.policy)
+    }
+
+    fn judge(&self, id: &str) -> Verdict {
+        control(id).evaluate(&self.facts(), &self.policy)
+    }
+
+    /// Every SSH control of this run that is enabled, with its verdict.
+    fn verdicts(&self) -> Vec<(&'static str, Verdict)> {
+        let facts = self.facts();
+        CATALOGUE
+            .iter()
+            .filter(|control| {
+                let id = control.meta().id;
+                id.starts_with("ssh.") && control.enabled(&self.policy) && !self.policy.left_out.contains(id)
+            })
+            .map(|control| (control.meta().id, control.evaluate(&facts, &self.policy)))
+            .collect()
+    }
+
+    /// Writes what the controls want, and checks that sshd answers as they announced.
+    fn apply(&mut self) -> usize {
+        let verdicts = self.verdicts();
+        let mut written = BTreeSet::new();
+        let mut announced = Vec::new();
+        for (id, verdict) in &verdicts {
+            let Status::Differs { changes, .. } = &verdict.status else { continue };
+            for change in changes {
+                let Action::File(file) = &change.action else { continue };
+                let content = file.after.as_ref().unwrap().content.clone();
+                match file.path.strip_prefix(FOLDER) {
+                    Some(name) => {
+                        let before = self.sshd.dropins.insert(name.into(), content.clone());
+                        let same = !written.contains(&file.path) || before == Some(content);
+                        assert!(same, "{id} wants another drop-in than the control before it");
+                    }
+                    None => self.sshd.main = content,
+                }
+                written.insert(file.path.clone());
+                if let Some(Validate::Sshd { expect }) = &file.validate {
+                    announced.extend(expect.clone());
+                }
+            }
+        }
+        for case in announced {
+            let settings = self.sshd.ask(&case.case);
+            for (keyword, value) in &case.settings {
+                assert_eq!(settings.get(keyword), Some(value), "{keyword} in {}", case.case);
+            }
+        }
+        written.len()
+    }
+
+    /// Applies, and demands that nothing is left to do.
+    fn settle(&mut self) {
+        assert!(self.apply() > 0, "there was nothing to do");
+        for (id, verdict) in self.verdicts() {
+            assert_eq!(verdict.status, Status::Compliant, "{id} is not content: {:#?}", verdict.evidence);
+        }
+    }
+
+    fn value(&self, case: &str, keyword: &str) -> String {
+        self.sshd.value(case, keyword)
+    }
+
+    fn leave_out_all_but(&mut self, id: &str) {
+        let all = CATALOGUE.iter().map(|control| control.meta().id.to_owned());
+        self.policy.left_out = all.filter(|other| other != id).collect();
+    }
+}
+
+#[test]
+fn a_standalone_node_settles_in_one_run() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.settle();
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    assert_eq!(node.value(OTHER, "passwordauthentication"), "no");
+    assert_eq!(node.value(OTHER, "kbdinteractiveauthentication"), "no");
+    assert_eq!(node.value(OTHER, "disableforwarding"), "yes");
+    assert_eq!(node.value(OTHER, "pubkeyauthentication"), "yes");
+    assert_eq!(node.value(OTHER, "authenticationmethods"), "any");
+    assert!(node.value(OTHER, "hostkeyalgorithms").contains("rsa-sha2-512"));
+}
+
+#[test]
+fn peers_of_a_cluster_keep_keys_and_what_migration_needs() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    let peer = node.sshd.ask(PEER);
+    for (keyword, value) in [
+        ("permitrootlogin", "without-password"),
+        ("pubkeyauthentication", "yes"),
+        ("passwordauthentication", "no"),
+        ("disableforwarding", "no"),
+        ("allowtcpforwarding", "yes"),
+        ("allowstreamlocalforwarding", "yes"),
+        ("x11forwarding", "no"),
+        ("allowagentforwarding", "no"),
+        ("permittunnel", "no"),
+        ("authorizedkeysfile", ".ssh/authorized_keys .ssh/authorized_keys2"),
+    ] {
+        assert_eq!(peer[keyword], value, "{keyword}");
+    }
+    for address in node.base.peer_addresses() {
+        let case = format!("user=root,host={address},addr={address}");
+        assert_eq!(node.value(&case, "permitrootlogin"), "without-password", "{address}");
+    }
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    assert_eq!(node.value("user=ops,host=x,addr=10.77.0.3", "allowstreamlocalforwarding"), "no");
+}
+
+#[test]
+fn the_rewriting_of_a_cluster_join_does_not_open_root() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.sshd.main = ISO.replace("PermitRootLogin yes", "#PermitRootLogin prohibit-password");
+    node.settle();
+    // Setup.pm setup_sshd_config: s/^#?PermitRootLogin.*$/PermitRootLogin yes/m
+    node.sshd.main = node.sshd.main.replace("#PermitRootLogin prohibit-password", "PermitRootLogin yes");
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    assert_eq!(node.value(PEER, "permitrootlogin"), "without-password");
+    assert_eq!(node.judge("ssh.root-login").status, Status::Compliant);
+}
+
+#[test]
+fn named_networks_keep_root_with_a_key() {
+    let Some(mut node) = Node::standalone() else { return };
+    let nets = ["192.0.2.9/24", "2001:db8:1::10/128"];
+    node.policy.profile.ssh.root_login.allow_key_from = nets.iter().map(|net| net.parse().unwrap()).collect();
+    node.settle();
+    for address in ["192.0.2.200", "2001:db8:1::10"] {
+        assert_eq!(node.value(&format!("user=root,host=x,addr={address}"), "permitrootlogin"), "without-password");
+    }
+    for address in ["192.0.3.1", "2001:db8:1::11"] {
+        assert_eq!(node.value(&format!("user=root,host=x,addr={address}"), "permitrootlogin"), "no");
+    }
+}
+
+#[test]
+fn every_address_is_no_exception() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.policy.profile.ssh.root_login.allow_key_from = vec!["::/0".parse().unwrap()];
+    assert!(refusal(&node.judge("ssh.root-login")).contains("::/0"));
+}
+
+#[test]
+fn administrators_forward_tcp_only_when_the_profile_says_so() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.policy.site.admins.push(admin("alice", Sudo::Password));
+    node.policy.profile.ssh.forwarding.tcp_for_admins = true;
+    node.settle();
+    for user in ["ops", "alice"] {
+        let settings = node.sshd.ask(&format!("user={user},host=x,addr=10.77.0.1"));
+        assert_eq!(settings["disableforwarding"], "no");
+        assert_eq!(settings["allowtcpforwarding"], "local");
+        assert_eq!(settings["allowagentforwarding"], "no");
+    }
+    assert_eq!(node.value(OTHER, "disableforwarding"), "yes");
+
+    node.policy.profile.ssh.forwarding.tcp_for_admins = false;
+    node.settle();
+    assert_eq!(node.value(OPS, "disableforwarding"), "yes");
+}
+
+#[test]
+fn a_main_file_without_include_gets_one_at_its_head() {
+    for main in ["PermitRootLogin yes\n", "PermitRootLogin yes\nMatch User x\n  X11Forwarding no\n", "# empty\n"] {
+        let Some(mut node) = Node::standalone() else { return };
+        node.sshd.main = main.into();
+        node.settle();
+        assert_eq!(node.sshd.main, format!("Include /etc/ssh/sshd_config.d/*.conf\n{main}"));
+        assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    }
+}
+
+#[test]
+fn files_that_are_read_later_cannot_open_a_door() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    let open = "PermitRootLogin yes\nPasswordAuthentication yes\nDisableForwarding no\nMatch User root\n  \
+                PermitRootLogin yes\n  PasswordAuthentication yes\n  DisableForwarding no\n  MaxAuthTries 20\n";
+    node.sshd.dropins.insert("50-cloud-init.conf".into(), open.into());
+    node.sshd.main.push_str("Match Address 0.0.0.0/0\n  PermitRootLogin yes\n  KbdInteractiveAuthentication yes\n");
+    for (id, verdict) in node.verdicts() {
+        assert_eq!(verdict.status, Status::Compliant, "{id}");
+    }
+}
+
+#[test]
+fn a_file_that_is_read_later_keeps_its_own_settings() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.sshd.dropins.insert("50-local.conf".into(), "UseDNS yes\nBanner /etc/issue.net\n".into());
+    node.settle();
+    assert_eq!(node.value(OUTSIDE, "usedns"), "yes");
+    assert_eq!(node.value(PEER, "banner"), "/etc/issue.net");
+    assert_eq!(node.value(OTHER, "printmotd"), "no");
+}
+
+#[test]
+fn a_global_line_that_is_read_earlier_is_beaten() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.sshd.dropins.insert("00-aaa.conf".into(), "PermitRootLogin yes\nPasswordAuthentication yes\nMaxAuthTries 9\n".into());
+    node.settle();
+}
+
+#[test]
+fn an_earlier_block_wins_and_is_named() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.sshd.dropins.insert("00-aaa.conf".into(), "# x\nMatch User root\n  PermitRootLogin yes\n".into());
+    let before = node.judge("ssh.root-login");
+    assert!(advice(&before).contains("/etc/ssh/sshd_config.d/00-aaa.conf:3 (`permitrootlogin yes`)"), "{before:#?}");
+    node.apply();
+    let after = node.judge("ssh.root-login");
+    assert!(changes(&after).is_empty(), "the same file would be written again");
+    assert!(advice(&after).contains("00-aaa.conf:3"));
+    assert_eq!(node.judge("ssh.password-auth").status, Status::Compliant);
+}
+
+#[test]
+fn an_earlier_line_that_no_block_can_beat_is_named() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.sshd.dropins.insert("00-aaa.conf".into(), "LoginGraceTime 600\nCiphers aes128-ctr,3des-cbc\n".into());
+    node.apply();
+    let limits = node.judge("ssh.limits");
+    assert!(changes(&limits).is_empty());
+    assert!(advice(&limits).contains("00-aaa.conf:1 (`logingracetime 600`)"), "{}", advice(&limits));
+    let crypto = node.judge("ssh.crypto");
+    assert!(advice(&crypto).contains("00-aaa.conf:2"), "{}", advice(&crypto));
+}
+
+#[test]
+fn the_nodes_own_stricter_values_stay() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.policy.profile.ssh.root_login.permit = PermitRootLogin::ProhibitPassword;
+    node.sshd.main = ISO.replace("PermitRootLogin yes", "PermitRootLogin no\nMaxAuthTries 2\nLoginGraceTime 20\nMaxStartups 5:50:20");
+    node.settle();
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    assert_eq!(node.value(OTHER, "maxauthtries"), "2");
+    assert_eq!(node.value(OTHER, "logingracetime"), "20");
+    assert_eq!(node.value(OTHER, "maxstartups"), "5:50:20");
+    // A looser main file does not go unseen because a value was left to it.
+    node.sshd.main = ISO.into();
+    node.settle();
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "without-password");
+    assert_eq!(node.value(OTHER, "maxauthtries"), "4");
+}
+
+#[test]
+fn a_limit_that_the_profile_raises_is_raised() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.settle();
+    node.policy.profile.ssh.limits.max_sessions = 20;
+    node.settle();
+    assert_eq!(node.value(OTHER, "maxsessions"), "20");
+}
+
+#[test]
+fn peers_keep_sessions_where_everybody_else_has_few() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.policy.profile.ssh.limits.max_sessions = 4;
+    node.settle();
+    assert_eq!(node.value(PEER, "maxsessions"), "10");
+    assert_eq!(node.value(OTHER, "maxsessions"), "4");
+}
+
+#[test]
+fn a_cluster_refuses_to_drop_its_own_connections() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.policy.profile.ssh.limits.max_startups = "4:50:10".into();
+    assert!(refusal(&node.judge("ssh.limits")).contains("migrations"));
+    node.base.cluster = Reading::Absent;
+    assert!(!changes(&node.judge("ssh.limits")).is_empty());
+}
+
+#[test]
+fn what_means_never_is_no_limit() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.policy.profile.ssh.limits.client_alive_interval = 0;
+    assert!(refusal(&node.judge("ssh.limits")).contains("client-alive-interval"));
+}
+
+#[test]
+fn text_cannot_break_out_of_its_line() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.policy.profile.ssh.limits.log_level = "INFO\nPermitRootLogin yes".into();
+    refusal(&node.judge("ssh.limits"));
+    node.policy.profile.ssh.limits.log_level = "INFO".into();
+    node.policy.profile.ssh.limits.max_startups = "10:30:60\nPermitRootLogin yes".into();
+    refusal(&node.judge("ssh.limits"));
+    let mut node = Node::standalone().unwrap();
+    node.policy.profile.ssh.crypto.macs.push("x\nPermitRootLogin yes".into());
+    node.policy.site.admins.push(admin("x\nPermitRootLogin yes", Sudo::Password));
+    node.settle();
+    assert!(!node.sshd.dropins[OURS].contains("PermitRootLogin yes"));
+}
+
+#[test]
+fn an_edited_dropin_is_put_back() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    let good = node.sshd.dropins[OURS].clone();
+    for bad in [
+        good.replace("PermitRootLogin no", "PermitRootLogin yes"),
+        good.replace("# ssh.root-login\n", ""),
+        good.replace("MaxAuthTries 4", "MaxAuthTries 3"),
+        format!("{good}\nPermitEmptyPasswords yes\n"),
+        format!("AllowUsers mallory\n{good}"),
+        good.replace("Match all", "Match User nobody"),
+        good.clone() + "# ssh.root-login\nMatch User mallory\n  PermitRootLogin yes\n",
+    ] {
+        assert_ne!(bad, good);
+        node.sshd.dropins.insert(OURS.into(), bad);
+        node.settle();
+        assert_eq!(node.sshd.dropins[OURS], good);
+    }
+}
+
+#[test]
+fn sections_of_controls_that_are_left_out_stay() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.leave_out_all_but("ssh.root-login");
+    node.settle();
+    let alone = node.sshd.dropins[OURS].clone();
+    assert!(!alone.contains("# ssh.limits"), "{alone}");
+    assert_eq!(node.value(OTHER, "passwordauthentication"), "yes");
+
+    node.leave_out_all_but("ssh.limits");
+    node.settle();
+    let two = node.sshd.dropins[OURS].clone();
+    assert!(two.contains("# ssh.limits\n") && two.contains("# ssh.root-login: cluster peers\n"), "{two}");
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    assert_eq!(node.value(PEER, "permitrootlogin"), "without-password");
+    assert_eq!(node.value(OTHER, "passwordauthentication"), "yes");
+
+    // Another policy for what is left out changes nothing of it.
+    node.policy.profile.ssh.root_login.permit = PermitRootLogin::ProhibitPassword;
+    assert_eq!(node.judge("ssh.limits").status, Status::Compliant);
+    node.policy.profile.ssh.limits.max_auth_tries = 3;
+    node.settle();
+    assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
+    assert_eq!(node.value(OTHER, "maxauthtries"), "3");
+}
+
+#[test]
+fn the_section_of_a_control_that_was_switched_off_goes() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.settle();
+    node.policy.profile.ssh.limits.enabled = false;
+    node.settle();
+    assert!(!node.sshd.dropins[OURS].contains("ssh.limits"));
+    assert_eq!(node.value(OTHER, "maxauthtries"), "6");
+}
+
+#[test]
+fn a_node_that_is_right_by_its_own_files_is_left_alone() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.sshd.main = ISO.replace("PermitRootLogin yes", "PermitRootLogin no");
+    assert_eq!(node.judge("ssh.root-login").status, Status::Compliant);
+}
+
+#[test]
+fn a_new_member_is_let_in() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    let Reading::Known(cluster) = &mut node.base.cluster else { panic!("no cluster") };
+    cluster.peers[0].addresses.insert("10.77.0.99".parse().unwrap());
+    let case = SshdCase {
+        who: pve_harden::facts::CaseKind::RootPeer,
+        user: "root".into(),
+        address: "10.77.0.99".parse().unwrap(),
+    };
+    assert!(unknown(&node.judge("ssh.root-login")).contains("10.77.0.99"), "a peer nobody asked about");
+    node.base.sshd.cases.insert(case, Reading::NotAsked);
+    node.settle();
+    assert_eq!(node.value("user=root,host=x,addr=10.77.0.99", "permitrootlogin"), "without-password");
+}
+
+#[test]
+fn passwords_stay_while_nobody_has_a_key() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.policy.site.admins[0].keys.clear();
+    assert!(refusal(&node.judge("ssh.password-auth")).contains("public key"));
+}
+
+#[test]
+fn a_link_in_place_of_the_dropin_is_not_judged() {
+    let Some(node) = Node::standalone() else { return };
+    let mut facts = node.facts();
+    let Reading::Known(mut link) = facts.files[MAIN].clone() else { panic!("no main file") };
+    link.kind = pve_harden::facts::FileKind::Symlink("/tmp/x".into());
+    facts.files.insert(format!("{FOLDER}{OURS}"), Reading::Known(link));
+    assert!(unknown(&control("ssh.limits").evaluate(&facts, &node.policy)).contains("not a regular file"));
+}
+
+mod crypto {
+    use super::*;
+
+    #[test]
+    fn names_this_openssh_does_not_know_are_left_out() {
+        let Some(mut node) = Node::standalone() else { return };
+        node.policy.profile.ssh.crypto.kex.insert(0, "quantum-oatmeal".into());
+        node.settle();
+        assert!(!node.value(OTHER, "kexalgorithms").contains("oatmeal"));
+    }
+
+    #[test]
+    fn a_cluster_keeps_a_name_that_both_releases_know() {
+        let Some(mut node) = Node::clustered() else { return };
+        let algorithms = ["mlkem768x25519-sha256".to_owned()];
+        node.policy.profile.ssh.crypto.kex = algorithms.to_vec();
+        let mut facts = node.facts();
+        facts.sshd.algorithms.get_mut("kex").unwrap().extend(algorithms);
+        let verdict = control("ssh.crypto").evaluate(&facts, &node.policy);
+        assert!(refusal(&verdict).contains("OpenSSH 9.2"));
+    }
+
+    #[test]
+    fn lists_that_cut_pve_off_are_refused() {
+        let Some(mut node) = Node::standalone() else { return };
+        node.policy.profile.ssh.crypto.host_key_algorithms = vec!["ssh-ed25519".into()];
+        assert!(refusal(&node.judge("ssh.crypto")).contains("rsa-sha2"));
+        node.policy = policy("strict");
+        node.policy.profile.ssh.crypto.ciphers = vec!["chacha20-poly1305@openssh.com".into()];
+        assert!(refusal(&node.judge("ssh.crypto")).contains("AES"));
+    }
+
+    #[test]
+    fn short_keys_that_are_in_use_are_not_cut_off() {
+        let Some(mut node) = Node::clustered() else { return };
+        node.policy.profile.ssh.crypto.required_rsa_size = 4096;
+        let why = refusal(&node.judge("ssh.crypto")).to_owned();
+        assert!(why.contains("bits"), "{why}");
+    }
+
+    #[test]
+    fn peers_sign_with_rsa_whatever_everybody_else_may_use() {
+        let Some(mut node) = Node::clustered() else { return };
+        node.policy.profile.ssh.crypto.pubkey_accepted_algorithms = vec!["ssh-ed25519".into()];
+        node.settle();
+        assert_eq!(node.value(OTHER, "pubkeyacceptedalgorithms"), "ssh-ed25519");
+        assert_eq!(node.value(PEER, "pubkeyacceptedalgorithms"), "ssh-ed25519,rsa-sha2-512,rsa-sha2-256");
+    }
+}
