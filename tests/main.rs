@@ -1,5 +1,6 @@
 //! Integration tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod controls;
 mod support;
 mod transport;

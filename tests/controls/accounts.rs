@@ -99,8 +99,7 @@ fn a_second_run_finds_nothing_to_do_for_mixed_people() {
 fn visudo_accepts_the_dropin() {
     let visudo = "/usr/sbin/visudo";
     if !std::path::Path::new(visudo).is_file() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "no visudo: apt-get install sudo");
-        eprintln!("SKIPPED: no visudo: apt-get install sudo");
+        crate::support::skip("needs visudo (apt install sudo)");
         return;
     }
     let mut policy = policy("baseline");

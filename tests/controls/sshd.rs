@@ -23,9 +23,7 @@ impl Sshd {
     pub fn with_main(main: &str) -> Option<Self> {
         let binary = Path::new("/usr/sbin/sshd");
         if !binary.is_file() || !make_run_folder() {
-            let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!ci, "no usable /usr/sbin/sshd: apt-get install openssh-server");
-            eprintln!("SKIPPED: no usable /usr/sbin/sshd: apt-get install openssh-server");
+            crate::support::skip("needs root and /usr/sbin/sshd (apt install openssh-server)");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

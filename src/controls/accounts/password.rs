@@ -1,7 +1,5 @@
 //! Whether an administrator's password is the site's.
 
-use sha2::{Digest as _, Sha256};
-
 use crate::change::{Action, Stage};
 use crate::facts::{Facts, PasswordState, Shadow};
 use crate::profile::policy::{Admin, AdminPassword};
@@ -62,30 +60,20 @@ fn plan_hash(
         set(work, summary, admin, hash.clone());
         return Ok(());
     }
-    let salt = facts.accounts.digest_salt.required("the salt of the password digests")?;
-    let Some(found) = &shadow.hash_digest else {
-        return Err(Stop::Unknown(format!(
-            "whether {}'s password is the site's: the capture has no digest",
-            admin.name
-        )));
-    };
-    if *found == digest(salt, hash) {
-        work.proved(source, "the site's password");
-    } else {
-        work.saw(source, "another password", "the site's");
-        set(work, summary, admin, hash.clone());
+    match facts.accounts.has_hash(&admin.name, hash.expose()) {
+        Some(true) => work.proved(source, "the site's password"),
+        Some(false) => {
+            work.saw(source, "another password", "the site's");
+            set(work, summary, admin, hash.clone());
+        }
+        None => {
+            let why = format!("whether {}'s password is the site's: the capture has no digest of it", admin.name);
+            return Err(Stop::Unknown(why));
+        }
     }
     Ok(())
 }
 
 fn set(work: &mut Work, summary: String, admin: &Admin, hash: Secret) {
     work.change(Stage::Accounts, summary, Action::UserPassword { name: admin.name.clone(), hash });
-}
-
-/// As the capture computes [`Shadow::hash_digest`].
-pub fn digest(salt: &str, hash: &Secret) -> String {
-    let mut sha = Sha256::new();
-    sha.update(salt);
-    sha.update(hash.expose());
-    format!("{:x}", sha.finalize())
 }

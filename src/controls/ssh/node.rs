@@ -72,8 +72,8 @@ impl<'a> Node<'a> {
 }
 
 /// Every member's addresses as single hosts. This node's own ones belong to them: `pvecm qdevice` walks over all
-/// members, the local one included, with `ssh root@IP` (pve-cluster, CLI/pvecm.pm). A migration network in which a
-/// peer's address is not known is trusted whole.
+/// members, the local one included, with `ssh root@IP` (pve-cluster, CLI/pvecm.pm). A migration or replication
+/// network in which a peer's address is not known is trusted whole.
 fn peers(facts: &Facts) -> Result<Vec<IpNet>, String> {
     let Some(cluster) = facts.cluster.certain().map_err(|why| format!("the cluster's members: {why}"))? else {
         return Ok(Vec::new());
@@ -83,11 +83,8 @@ fn peers(facts: &Facts) -> Result<Vec<IpNet>, String> {
     }
     let others = facts.peer_addresses();
     let mut nets: BTreeSet<IpNet> = others.iter().copied().map(IpNet::from).collect();
-    if let Some(network) = cluster.migration_network.map(|net| net.trunc())
-        && cluster.peers.iter().any(|peer| !peer.addresses.iter().any(|address| network.contains(address)))
-    {
-        nets.insert(network);
-    }
+    let unknown_in = |net: &IpNet| !cluster.peers.iter().all(|peer| peer.addresses.iter().any(|it| net.contains(it)));
+    nets.extend(facts.peer_networks().iter().map(IpNet::trunc).filter(unknown_in));
     let own = facts.addresses.required("the node's own addresses")?;
     let beside_a_peer = |net: &&IpNet| others.iter().any(|address| net.contains(address));
     nets.extend(own.iter().filter(beside_a_peer).map(|net| IpNet::from(net.addr())));
