@@ -82,7 +82,8 @@ fn the_account_stands_before_anything_that_needs_it() {
     let group = position(|change| matches!(change.action, Action::Group { .. }));
     let user = position(|change| matches!(change.action, Action::User { .. }));
     let folder = position(|change| matches!(change.action, Action::Directory { .. }));
-    let keys = position(|change| matches!(&change.action, Action::File(file) if file.path.ends_with("/authorized_keys")));
+    let keys =
+        position(|change| matches!(&change.action, Action::File(file) if file.path.ends_with("/authorized_keys")));
     assert!(group < user && user < folder && folder < keys);
     assert!(changes(&verdict).iter().all(|change| change.stage <= Stage::Accounts));
 }

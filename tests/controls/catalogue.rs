@@ -40,7 +40,11 @@ fn every_control_explains_itself() {
         let meta = control.meta();
         for (part, text) in [("why", meta.why), ("checked", meta.checked), ("naive", meta.naive)] {
             assert!(text.len() > 60, "{}: `{part}` says nothing", meta.id);
-            assert!(text.ends_with('.') && !text.contains("  "), "{}: `{part}` is not a clean sentence: {text}", meta.id);
+            assert!(
+                text.ends_with('.') && !text.contains("  "),
+                "{}: `{part}` is not a clean sentence: {text}",
+                meta.id
+            );
         }
         assert!(!meta.title.is_empty() && !meta.title.ends_with('.'), "{}: the title is a heading", meta.id);
         assert!(!meta.references.is_empty(), "{}: no reference", meta.id);

@@ -58,8 +58,7 @@ fn step(facts: &mut Facts, action: &Action) {
             let salt = facts.accounts.digest_salt.known().cloned().unwrap_or_default();
             let shadow = known(&mut facts.accounts.shadow).get_mut(name).unwrap();
             shadow.hash_digest = Some(digest(&format!("{salt}{}", hash.expose())));
-            shadow.password =
-                if hash.expose() == "!" { PasswordState::None } else { PasswordState::Hash("y".into()) };
+            shadow.password = if hash.expose() == "!" { PasswordState::None } else { PasswordState::Hash("y".into()) };
         }
         Action::UserLock { name, locked } => {
             let shadow = known(&mut facts.accounts.shadow).get_mut(name).unwrap();
@@ -134,14 +133,8 @@ fn keys(facts: &mut Facts, path: &str, image: Option<&FileImage>) {
 fn user(facts: &mut Facts, [name, full_name, shell, home]: [&String; 4], groups: &[String]) {
     let users = known(&mut facts.accounts.users);
     let uid = 1000 + u32::try_from(users.values().filter(|user| user.uid >= 1000 && user.uid < 60000).count()).unwrap();
-    let user = User {
-        name: name.clone(),
-        uid,
-        gid: uid,
-        gecos: full_name.clone(),
-        home: home.clone(),
-        shell: shell.clone(),
-    };
+    let user =
+        User { name: name.clone(), uid, gid: uid, gecos: full_name.clone(), home: home.clone(), shell: shell.clone() };
     users.insert(name.clone(), user);
     known(&mut facts.accounts.groups).insert(name.clone(), Group { gid: uid, members: Default::default() });
     let shadow = Shadow {
@@ -171,7 +164,8 @@ fn members(facts: &mut Facts, name: &str, join: &[String], leave: &[String]) {
 
 /// `sudo -l` of the people, as the drop-in gives it.
 fn sudo(facts: &mut Facts) {
-    let Some(text) = facts.file("/etc/sudoers.d/pve-harden-admins").known().and_then(|fact| fact.content.clone()) else {
+    let Some(text) = facts.file("/etc/sudoers.d/pve-harden-admins").known().and_then(|fact| fact.content.clone())
+    else {
         return;
     };
     let names: Vec<String> = facts.sudo.keys().cloned().collect();

@@ -262,7 +262,9 @@ fn a_file_that_is_read_later_keeps_its_own_settings() {
 #[test]
 fn a_global_line_that_is_read_earlier_is_beaten() {
     let Some(mut node) = Node::standalone() else { return };
-    node.sshd.dropins.insert("00-aaa.conf".into(), "PermitRootLogin yes\nPasswordAuthentication yes\nMaxAuthTries 9\n".into());
+    node.sshd
+        .dropins
+        .insert("00-aaa.conf".into(), "PermitRootLogin yes\nPasswordAuthentication yes\nMaxAuthTries 9\n".into());
     node.settle();
 }
 
@@ -295,7 +297,8 @@ fn an_earlier_line_that_no_block_can_beat_is_named() {
 fn the_nodes_own_stricter_values_stay() {
     let Some(mut node) = Node::standalone() else { return };
     node.policy.profile.ssh.root_login.permit = PermitRootLogin::ProhibitPassword;
-    node.sshd.main = ISO.replace("PermitRootLogin yes", "PermitRootLogin no\nMaxAuthTries 2\nLoginGraceTime 20\nMaxStartups 5:50:20");
+    node.sshd.main = ISO
+        .replace("PermitRootLogin yes", "PermitRootLogin no\nMaxAuthTries 2\nLoginGraceTime 20\nMaxStartups 5:50:20");
     node.settle();
     assert_eq!(node.value(OUTSIDE, "permitrootlogin"), "no");
     assert_eq!(node.value(OTHER, "maxauthtries"), "2");
