@@ -13,7 +13,6 @@
 //! - [`cli`]: argv, prompts, files; wires the rooms. Nothing imports it.
 
 pub mod change;
-pub mod cli;
 pub mod controls;
 pub mod error;
 pub mod facts;

@@ -1,7 +1,12 @@
 //! The catalogue: one row per hardening requirement. Pure; a control takes facts and policy and returns a value.
 
 pub mod accounts;
+pub mod conf;
+pub mod lockout;
+pub mod pam;
 pub mod ssh;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +157,14 @@ impl Verdict {
         Self { status: Status::Differs { changes: Vec::new(), advice: Some(advice.into()) }, evidence }
     }
 
+    /// Compliant when there is nothing to change and nothing to advise, else different.
+    pub fn outcome(changes: Vec<Change>, advice: Option<String>, evidence: Vec<Evidence>) -> Self {
+        if changes.is_empty() && advice.is_none() {
+            return Self::compliant(evidence);
+        }
+        Self { status: Status::Differs { changes, advice }, evidence }
+    }
+
     /// Cannot be told.
     pub fn unknown(why: impl Into<String>) -> Self {
         Self { status: Status::Unknown { why: why.into() }, evidence: Vec::new() }
@@ -177,4 +190,5 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &ssh::LIMITS,
     &ssh::FORWARDING,
     &ssh::CRYPTO,
+    &lockout::PAM,
 ];

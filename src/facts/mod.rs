@@ -13,6 +13,8 @@ mod sections;
 pub mod sshd;
 mod system;
 
+#[cfg(test)]
+pub(crate) use pam::parse as pam_services;
 pub use reading::Reading;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ const DEPTH: usize = 32;
 const RULES: usize = 2000;
 
 /// Every service there is a file for.
-pub(super) fn parse(files: &BTreeMap<String, Reading<FileFact>>) -> BTreeMap<String, Reading<PamStack>> {
+pub(crate) fn parse(files: &BTreeMap<String, Reading<FileFact>>) -> BTreeMap<String, Reading<PamStack>> {
     let names: BTreeSet<&str> = files
         .iter()
         .filter(|(_, reading)| !matches!(reading, Reading::Absent))

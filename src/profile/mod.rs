@@ -7,14 +7,14 @@
 pub mod diagnostic;
 pub mod disk;
 mod folklore;
-pub mod keys;
+mod keys;
 mod layer;
 mod limits;
 mod lint;
 mod lint_ssh;
 mod load;
-pub mod names;
-pub mod network;
+mod names;
+mod network;
 pub mod password;
 pub mod policy;
 pub mod schema;

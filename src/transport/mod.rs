@@ -15,7 +15,6 @@ mod error;
 mod exchange;
 mod frames;
 mod hostkey;
-pub mod local;
 mod login;
 mod operator;
 mod program;

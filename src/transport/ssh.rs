@@ -252,7 +252,7 @@ async fn fresh_once(
     Ok(frames)
 }
 
-pub(super) fn conclude(ending: Ending) -> Result<(), Error> {
+fn conclude(ending: Ending) -> Result<(), Error> {
     match ending {
         Ending::Complete { code: 0, .. } | Ending::Stopped => Ok(()),
         Ending::Complete { code, stderr } => Err(Error::Remote { code, stderr_tail: stderr }),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{corosync, idle, pmxcfs, pvecm, pvedaemon, pveproxy};
+use crate::{corosync, idle, pmxcfs, pvecm};
 
 /// What a program gets: the words after its name.
 pub type Arguments = Vec<String>;
@@ -35,8 +35,6 @@ pub const APPLETS: &[Applet] = &[
     applet("corosync", "/usr/sbin", corosync::run),
     applet("corosync-quorumtool", "/usr/sbin", corosync::tools::quorumtool),
     applet("corosync-cfgtool", "/usr/sbin", corosync::tools::cfgtool),
-    applet("pvedaemon", "/usr/bin", pvedaemon::run),
-    applet("pveproxy", "/usr/bin", pveproxy::run),
     applet("pvestatd", "/usr/bin", idle::pvestatd),
     applet("pvescheduler", "/usr/bin", idle::pvescheduler),
     applet("spiceproxy", "/usr/bin", idle::spiceproxy),

@@ -11,13 +11,8 @@
 //! | `pmxcfs` | the cluster file system on /etc/pve |
 //! | `corosync` | membership and votes |
 //! | `pvecm` | the cluster's command line, certificates, root's SSH |
-//! | `access` | users, realms, permissions, passwords, tickets |
-//! | `api` | the calls behind `pvesh`, `pveum` and port 8006, checked against PVE's schema |
-//! | `pvedaemon`, `pveproxy` | the two halves of the web service |
 //! | `idle` | daemons of which only the presence counts |
 
-mod access;
-mod api;
 mod applet;
 mod cfs_lock;
 mod console;
@@ -31,8 +26,6 @@ mod install;
 mod node;
 mod pmxcfs;
 mod pvecm;
-mod pvedaemon;
-mod pveproxy;
 mod random;
 mod release;
 mod syslog;
