@@ -13,8 +13,10 @@
 //! - [`cli`]: argv, prompts, files; wires the rooms. Nothing imports it.
 
 pub mod change;
+pub mod cli;
 pub mod controls;
 pub mod error;
+pub mod event;
 pub mod facts;
 pub mod plan;
 pub mod profile;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use pve_harden::{cli, transport::askpass};
+
+/// ssh starts this same binary to ask its questions; then it is an askpass program and nothing else.
 fn main() -> ExitCode {
-    if let Some(code) = pve_harden::transport::askpass::client_main() {
-        return code;
-    }
-    ExitCode::SUCCESS
+    askpass::client_main().unwrap_or_else(|| cli::main(std::env::args_os()))
 }

@@ -1,6 +1,6 @@
 //! Facts and policy in, one plan out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Expect, Operator, Plan, Proof, Refusal, Selection, lockout, merge, notes, order, seal};
 use crate::change::{Action, Change, Stage};
@@ -13,6 +13,11 @@ use crate::profile::policy::Policy;
 /// guarded and sealed plan.
 pub fn build(facts: &Facts, policy: &Policy, selection: &Selection, operator: &Operator) -> Result<Plan> {
     build_from(CATALOGUE, facts, policy, selection, operator)
+}
+
+/// Paths a capture must hold for the controls that this policy enables.
+pub fn reads(policy: &Policy) -> BTreeSet<String> {
+    CATALOGUE.iter().filter(|control| control.enabled(policy)).flat_map(|control| control.reads(policy)).collect()
 }
 
 pub(crate) fn build_from(

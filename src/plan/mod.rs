@@ -10,7 +10,7 @@ mod select;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use build::build;
+pub use build::{build, reads};
 pub use select::{Selection, unknown};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -169,9 +169,8 @@ fn other_run(facts: &Facts, plan: &Plan) -> Option<String> {
 
 /// Objects that are still as the run left them and that the plan changes.
 fn left_as_is<'a>(run: &'a RunFact, plan: &'a Plan) -> Vec<&'a str> {
-    let state = run.state.as_ref().map(|state| state.get("objects").unwrap_or(state));
-    let Some(state) = state.and_then(serde_json::Value::as_object) else { return Vec::new() };
-    let left = |path: &str| state.get(path).and_then(|entry| entry.get("digest").unwrap_or(entry).as_str());
+    let Some(state) = run.state.as_ref().and_then(serde_json::Value::as_object) else { return Vec::new() };
+    let left = |path: &str| state.get(path)?.as_str()?.split(' ').next();
     plan.expects
         .iter()
         .filter(|(path, expect)| match expect {
@@ -289,7 +288,7 @@ mod tests {
             id: "20261120-1".into(),
             outcome: "committed".into(),
             meta: serde_json::json!({"tool": "9.0.0", "digests": {"site": site, "profile": plan.digests.profile}}),
-            state: Some(serde_json::json!({"/etc/x": seal::digest("theirs\n"), "/etc/y": "0"})),
+            state: Some(serde_json::json!({"/etc/x": format!("{} 644 root root", seal::digest("theirs\n")), "/etc/y": "0"})),
         };
         let facts = Facts { runs: Reading::Known(vec![run("other")]), ..Facts::default() };
         insta::assert_snapshot!(other_run(&facts, &plan).unwrap(), @r"the last run (20261120-1) was made with another site file and version 9.0.0 of this tool, newer than this one (0.1.0); this plan would change what it left: /etc/x");

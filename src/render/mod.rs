@@ -2,7 +2,10 @@
 
 pub mod action;
 pub mod diff;
+pub mod explain;
 pub mod json;
+pub mod message;
+pub mod progress;
 pub mod redact;
 pub mod style;
 pub mod text;

@@ -1,0 +1,248 @@
+//! The command line as typed. Nothing is resolved or read here.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::controls::Severity;
+
+/// Hardens Proxmox VE nodes over SSH, shows every change first, and never locks you out.
+#[derive(Debug, Parser)]
+#[command(name = "pve-harden", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  in the desired state, or applied and confirmed
+  1  `plan` or `check` found differences, or something they could not tell
+  2  wrong usage, profile or site file; nothing was contacted
+  3  a node could not be reached or read; nothing was changed on it
+  4  refused: lock-out guard, no quorum, stale plan, declined; nothing was changed
+  5  a change failed and the node was rolled back
+  6  a node needs hands
+With several nodes the highest code wins.";
+
+/// Options of every verb.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// Say more on standard error; twice for even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Never use colour (as the environment variable NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// One verb, one file in this folder.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show what would change, as diffs; contacts the nodes, changes nothing
+    Plan(Plan),
+    /// Report how the nodes stand, control by control; changes nothing
+    Check(Check),
+    /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
+    Capture(Capture),
+    /// Explain a control: what, why, how it is checked, what breaks when it is done naively
+    Explain(Explain),
+    /// Write a completion script for a shell to standard output
+    Completions(Completions),
+    /// Write manual pages into a folder
+    Man(Man),
+}
+
+/// What the nodes shall be.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Policy")]
+pub struct Wanted {
+    /// Site file: nodes, management networks, administrators [default: ./site.toml when it is there]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub site: Option<PathBuf>,
+    /// Profile, shipped or a file; repeatable, later wins [default: the site's, else baseline]
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
+    pub profile: Vec<String>,
+    /// Only controls that match, e.g. `ssh.*`; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub control: Vec<String>,
+}
+
+/// How nodes are reached. What is not given is left to the site file and the ssh configuration.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
+    /// Log in as this user only
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Private key file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub identity: Option<PathBuf>,
+    /// Port
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Use this ssh configuration instead of your own
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ssh_config: Option<PathBuf>,
+    /// Use this known_hosts file instead of your own
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub known_hosts: Option<PathBuf>,
+    /// Accept and remember unknown host keys without asking; a changed key is always refused
+    #[arg(long)]
+    pub accept_new: bool,
+}
+
+/// Which nodes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Nodes {
+    /// Nodes: `[user@]address`, or names from the site [default: every node of the site]
+    #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub hosts: Vec<String>,
+    /// Only nodes of this group of the site; repeatable
+    #[arg(long, value_name = "GROUP", conflicts_with = "hosts")]
+    pub limit: Vec<String>,
+}
+
+/// `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Which nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+    /// What they shall be.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How they are reached.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Plan for a recorded node instead of a HOST; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["hosts", "limit"])]
+    pub capture: Vec<PathBuf>,
+    /// As people read it, or one JSON document
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// Formats of `plan`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// Diffs and readable lines.
+    #[default]
+    Text,
+    /// One versioned JSON document.
+    Json,
+}
+
+/// `check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Which nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+    /// What they shall be.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How they are reached.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Check a recorded node instead of a HOST; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["hosts", "limit"])]
+    pub capture: Vec<PathBuf>,
+    /// As people read it, or one JSON document
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+    /// Write the report to this file instead of standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Exit 1 for differences of at least this severity (low, medium, high, never); what cannot be told always counts
+    #[arg(long, value_name = "LEVEL", default_value = "low", value_parser = fail_on())]
+    pub fail_on: FailOn,
+}
+
+/// `--fail-on`; `None` lets no difference fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailOn(pub Option<Severity>);
+
+fn fail_on() -> impl TypedValueParser<Value = FailOn> {
+    PossibleValuesParser::new(["low", "medium", "high", "never"]).map(|word| {
+        FailOn(match word.as_str() {
+            "low" => Some(Severity::Low),
+            "medium" => Some(Severity::Medium),
+            "high" => Some(Severity::High),
+            _ => None,
+        })
+    })
+}
+
+/// `capture`.
+#[derive(Clone, Debug, Args)]
+pub struct Capture {
+    /// Node: `[user@]address`, or a name from the site
+    #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub host: String,
+    /// File to write, readable by you alone; `-` for standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// What the node shall be; decides what is asked.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How it is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// Id of a control, e.g. `ssh.root-login`; without it every control is listed
+    #[arg(value_name = "CONTROL")]
+    pub control: Option<String>,
+}
+
+/// `completions`.
+#[derive(Clone, Debug, Args)]
+pub struct Completions {
+    /// Shell
+    pub shell: Shell,
+}
+
+/// `man`.
+#[derive(Clone, Debug, Args)]
+pub struct Man {
+    /// Folder; made when it is not there
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_help_text() {
+        for verb in Cli::command().get_subcommands() {
+            for argument in verb.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", verb.get_name(), argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn recorded_nodes_and_hosts_exclude_each_other() {
+        assert!(Cli::try_parse_from(["pve-harden", "plan", "pve1", "--capture", "x.json"]).is_err());
+        assert!(Cli::try_parse_from(["pve-harden", "plan", "--capture", "x.json", "--capture", "y.json"]).is_ok());
+    }
+}

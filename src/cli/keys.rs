@@ -1,0 +1,119 @@
+//! Which private keys this operator can use: the agent's, and the identity files ssh would offer.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use ssh_key::{HashAlg, PrivateKey, PublicKey};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::args;
+use crate::profile::policy::Host;
+
+/// Asking the local ssh programs takes milliseconds; an agent that hangs holds no usable key.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Fingerprints (`SHA256:…`) of the keys this operator can log in with to this host.
+pub async fn held(host: &Host, connection: &args::Connection) -> BTreeSet<String> {
+    let settings = ssh_settings(host, connection).await;
+    let mut held = agent(settings.agent.as_deref()).await;
+    let files = host.identity.iter().cloned().chain(settings.identities);
+    held.extend(files.filter_map(|file| fingerprint(&file)));
+    held
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct SshSettings {
+    identities: Vec<PathBuf>,
+    agent: Option<String>,
+}
+
+/// `ssh -G`: identity files and agent socket as the operator's ssh configuration sets them. Contacts nobody.
+async fn ssh_settings(host: &Host, connection: &args::Connection) -> SshSettings {
+    let mut command = Command::new("ssh");
+    command.arg("-G");
+    if let Some(config) = &connection.ssh_config {
+        command.arg("-F").arg(config);
+    }
+    let output = answer(command.arg("--").arg(&host.address)).await.unwrap_or_default();
+    parse_settings(&output, std::env::home_dir().as_deref())
+}
+
+fn parse_settings(output: &str, home: Option<&Path>) -> SshSettings {
+    let mut settings = SshSettings::default();
+    for (keyword, value) in output.lines().filter_map(|line| line.split_once(' ')) {
+        match keyword {
+            "identityfile" if value != "none" => settings.identities.push(expand(value, home)),
+            "identityagent" if !matches!(value, "SSH_AUTH_SOCK" | "none") => {
+                settings.agent = Some(expand(value, home).to_string_lossy().into_owned());
+            }
+            _ => {}
+        }
+    }
+    settings
+}
+
+fn expand(path: &str, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// Public keys the agent offers.
+async fn agent(socket: Option<&str>) -> BTreeSet<String> {
+    let mut command = Command::new("ssh-add");
+    command.arg("-L");
+    if let Some(socket) = socket {
+        command.env("SSH_AUTH_SOCK", socket);
+    }
+    let keys = answer(&mut command).await.unwrap_or_default();
+    keys.lines().filter_map(|line| PublicKey::from_openssh(line).ok()).map(|key| shown(&key)).collect()
+}
+
+async fn answer(command: &mut Command) -> Option<String> {
+    command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await.ok()?.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The fingerprint of a private key file; its public half is readable without the passphrase.
+fn fingerprint(file: &Path) -> Option<String> {
+    if !file.is_file() {
+        return None;
+    }
+    let mut public = file.as_os_str().to_owned();
+    public.push(".pub");
+    let beside = std::fs::read_to_string(&public).ok().and_then(|text| PublicKey::from_openssh(text.trim()).ok());
+    let key = beside.or_else(|| PrivateKey::read_openssh_file(file).ok().map(|key| key.public_key().clone()))?;
+    Some(shown(&key))
+}
+
+fn shown(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_and_agent_are_read_as_ssh_prints_them() {
+        let output = "user ops\nidentityfile ~/.ssh/id_ed25519\nidentityfile /keys/x\nidentityagent ~/agent.sock\n";
+        let settings = parse_settings(output, Some(Path::new("/home/me")));
+        assert_eq!(settings.identities, [PathBuf::from("/home/me/.ssh/id_ed25519"), PathBuf::from("/keys/x")]);
+        assert_eq!(settings.agent.as_deref(), Some("/home/me/agent.sock"));
+        assert_eq!(parse_settings("identityagent SSH_AUTH_SOCK\n", None), SshSettings::default());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_or_no_key_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(fingerprint(&folder.path().join("absent")), None);
+        let file = folder.path().join("garbage");
+        std::fs::write(&file, "not a key").unwrap();
+        assert_eq!(fingerprint(&file), None);
+    }
+}

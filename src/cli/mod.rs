@@ -1,0 +1,96 @@
+//! Argv, prompts and files: wires the rooms, a file per verb. Nothing imports it.
+
+pub mod args;
+mod capture;
+mod check;
+mod completions;
+pub mod connect;
+mod explain;
+mod keys;
+mod man;
+pub mod nodes;
+pub mod output;
+mod plan;
+pub mod settings;
+mod terminal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::error::{Error, Kind, Result};
+use crate::render::message;
+use args::{Cli, Verb};
+use output::Output;
+
+/// Runs a command line to its exit code; every message is printed here.
+pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { Kind::Usage.exit_code() } else { 0 });
+        }
+    };
+    let output = Output::new(&cli.global);
+    match run(cli.verb, output) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output.say(message::error(&error, output.stderr).trim_end());
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+fn run(verb: Verb, output: Output) -> Result<u8> {
+    match verb {
+        Verb::Plan(args) => {
+            private_files();
+            read_only(plan::run(args, output))
+        }
+        Verb::Check(args) => {
+            private_files();
+            read_only(check::run(args, output))
+        }
+        Verb::Capture(args) => {
+            private_files();
+            read_only(capture::run(args, output))
+        }
+        Verb::Explain(args) => explain::run(&args, output),
+        Verb::Completions(args) => completions::run(&args, output),
+        Verb::Man(args) => man::run(&args),
+    }
+}
+
+/// Whatever a verb that meets secrets writes is its owner's alone.
+pub fn private_files() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// Runs a verb that changes no node until it ends or Ctrl-C is pressed.
+fn read_only(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    on_runtime(async {
+        tokio::select! {
+            result = work => result,
+            _ = tokio::signal::ctrl_c() => Err(interrupted()),
+        }
+    })
+}
+
+fn interrupted() -> Error {
+    Error::msg(Kind::Unreachable, "interrupted by Ctrl-C")
+        .state("nothing was changed")
+        .hint("run the same command again")
+}
+
+/// A runtime for one command; a question that still waits for an answer does not keep the process.
+pub fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Kind::Internal, error))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}

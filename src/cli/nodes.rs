@@ -1,0 +1,160 @@
+//! Several nodes at once, results in the order in which the nodes were named.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, LocalSet};
+
+use super::connect::{Connector, is_pve};
+use super::settings::Settings;
+use super::{args, output::Output};
+use crate::error::{Error, Kind, Result};
+use crate::event::What;
+use crate::facts;
+use crate::plan::{self, Operator, Selection};
+use crate::profile::policy::{Host, Policy};
+use crate::report::{Failure, Judged, NodeReport};
+use crate::transport::capture::Capture;
+
+/// Nodes that are contacted at the same time.
+const AT_ONCE: usize = 10;
+/// Largest recorded node that is read.
+const LARGEST_ARCHIVE: u64 = 64 << 20;
+
+/// Does `work` for every policy, a few at a time. A task that dies is an error of its node alone.
+pub async fn each<T, F, W>(policies: Vec<Policy>, work: W) -> Vec<(Policy, Result<T>)>
+where
+    T: 'static,
+    F: Future<Output = Result<T>> + 'static,
+    W: Fn(Policy) -> F,
+{
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut results: Vec<Option<Result<T>>> = policies.iter().map(|_| None).collect();
+    let local = LocalSet::new();
+    let mut tasks = JoinSet::new();
+    for (place, policy) in policies.iter().enumerate() {
+        let (work, permits) = (work(policy.clone()), Arc::clone(&permits));
+        let task = async move {
+            let _permit = permits.acquire_owned().await;
+            (place, work.await)
+        };
+        tasks.spawn_local_on(task, &local);
+    }
+    local
+        .run_until(async {
+            while let Some(done) = tasks.join_next().await {
+                if let Ok((place, result)) = done {
+                    results[place] = Some(result);
+                }
+            }
+        })
+        .await;
+    let lost = || Err(Error::msg(Kind::Internal, "the work on this node ended without a result"));
+    policies.into_iter().zip(results).map(|(policy, result)| (policy, result.unwrap_or_else(lost))).collect()
+}
+
+/// Reads and judges every node a command is about: recorded ones, or those it reaches.
+pub async fn judge(
+    settings: Settings,
+    nodes: &args::Nodes,
+    connection: &args::Connection,
+    captures: &[std::path::PathBuf],
+    output: Output,
+) -> Result<Vec<NodeReport>> {
+    if !captures.is_empty() {
+        return Ok(captures.iter().map(|file| recorded(&settings, file)).collect());
+    }
+    let policies = settings.policies(nodes, connection)?;
+    let connector = Connector::new(connection, &settings.loaded.secrets, output, false);
+    let selection = settings.selection;
+    let work = move |policy: Policy| {
+        let (connector, selection) = (connector.clone(), selection.clone());
+        async move { reached(&connector, &policy, &selection).await }
+    };
+    Ok(each(policies, work).await.into_iter().map(|(policy, result)| report(&policy.host, result)).collect())
+}
+
+async fn reached(connector: &Connector, policy: &Policy, selection: &Selection) -> Result<Judged> {
+    let node = connector.reach(policy).await?;
+    let release = node.facts.pve.known().map(|pve| pve.text.clone());
+    let plan = plan::build(&node.facts, policy, selection, &node.operator);
+    // The answer is complete; how the connection ends changes nothing.
+    let _ = node.connection.close().await;
+    connector.tell(&policy.host.name, What::Finished);
+    Ok(Judged::new(plan?, policy, release))
+}
+
+fn report(host: &Host, result: Result<Judged>) -> NodeReport {
+    let result = result.map_err(|error| Failure::of(&error, &host.name));
+    NodeReport { node: host.name.clone(), address: host.address.clone(), result }
+}
+
+/// A recorded node, on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Archive {
+    /// Version of this file.
+    #[serde(default = "first")]
+    pub version: u32,
+    /// What wrote it.
+    #[serde(default)]
+    pub tool: String,
+    /// The sections.
+    #[serde(flatten)]
+    pub capture: Capture,
+}
+
+const fn first() -> u32 {
+    Archive::VERSION
+}
+
+impl Archive {
+    /// The version that is written and read.
+    pub const VERSION: u32 = 1;
+
+    /// A new one.
+    pub fn new(capture: Capture) -> Self {
+        Self { version: Self::VERSION, tool: format!("pve-harden {}", env!("CARGO_PKG_VERSION")), capture }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let fail = |why: String| {
+            Error::msg(Kind::Usage, format!("{shown}: {why}"))
+                .state("nothing was contacted")
+                .hint("record the node again: `pve-harden capture HOST -o FILE`")
+        };
+        let size = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
+        if size > LARGEST_ARCHIVE {
+            return Err(fail(format!("is larger than {} MiB", LARGEST_ARCHIVE >> 20)));
+        }
+        let text = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+        let archive: Self =
+            serde_json::from_slice(&text).map_err(|error| fail(format!("is not a recorded node: {error}")))?;
+        if archive.version != Self::VERSION {
+            return Err(fail(format!("has version {}, this tool reads version {}", archive.version, Self::VERSION)));
+        }
+        Ok(archive)
+    }
+}
+
+/// A recorded node, judged. Nothing can be applied from it, so that whether this operator holds a key is not asked.
+fn recorded(settings: &Settings, file: &Path) -> NodeReport {
+    let address = file.display().to_string();
+    let mut host = Host { name: address.clone(), address: address.clone(), ..Host::default() };
+    let mut judged = || -> Result<Judged> {
+        let facts = facts::parse(&Archive::read(file)?.capture);
+        if let Some(name) = facts.node_name.known() {
+            let known = settings.loaded.site.hosts.iter().find(|host| host.name == *name);
+            host = known.cloned().unwrap_or_else(|| Host { name: name.clone(), ..host.clone() });
+        }
+        is_pve(&facts)?;
+        let policy = settings.loaded.policy_for(&host);
+        let operator = Operator { confirm_manual: true, ..Operator::default() };
+        let plan = plan::build(&facts, &policy, &settings.selection, &operator)?;
+        Ok(Judged::new(plan, &policy, facts.pve.known().map(|pve| pve.text.clone())))
+    };
+    let result = judged().map_err(|error| Failure::of(&error, &host.name));
+    NodeReport { node: host.name, address, result }
+}

@@ -1,0 +1,22 @@
+//! `pve-harden plan [HOST…]`.
+
+use super::args::{Plan, PlanFormat};
+use super::nodes;
+use super::output::Output;
+use super::settings::Settings;
+use crate::error::Result;
+use crate::render::{json, text};
+use crate::report::{Command, Report};
+
+/// Shows what would change; changes nothing.
+pub async fn run(args: Plan, output: Output) -> Result<u8> {
+    let Plan { nodes, wanted, connection, capture, format } = args;
+    let settings = Settings::read(&wanted, output)?;
+    let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
+    let report = Report { command: Command::Plan, nodes };
+    output.result(&match format {
+        PlanFormat::Text => text::report(&report, output.stdout),
+        PlanFormat::Json => json::document(&report),
+    })?;
+    Ok(report.exit_code())
+}

@@ -1,0 +1,137 @@
+//! Progress on standard error: one spinner per node on a terminal, one line per event elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::event::{Event, Sink, What};
+use crate::sanitize;
+
+/// The line of an event, without the node's name; `None` for those that have nothing to say.
+pub fn line(what: &What) -> Option<String> {
+    let text = match what {
+        What::Connecting => "connecting".to_owned(),
+        What::Connected { account } => format!("logged in as {account}"),
+        What::Captured { milliseconds } => format!("read in {milliseconds} ms"),
+        What::StageBegun { stage, steps } => format!("{stage}: {steps} step{}", if *steps == 1 { "" } else { "s" }),
+        What::StepDone { n, total, summary } => format!("[{n}/{total}] {summary}"),
+        What::WaitingForProof { what } => format!("waiting for proof: {what}"),
+        What::Proved { what } => format!("proved: {what}"),
+        What::Window { until } => format!("the node undoes everything at {until} unless it is confirmed"),
+        What::Committed => "committed".to_owned(),
+        What::Undoing { why } => format!("undoing: {why}"),
+        What::Undone => "everything is as it was".to_owned(),
+        What::Note { text } => text.clone(),
+        What::Finished => return None,
+    };
+    Some(sanitize::line(&text).into_owned())
+}
+
+/// One line per event.
+pub struct Lines<W: Write + Send> {
+    to: Mutex<W>,
+}
+
+impl<W: Write + Send> Lines<W> {
+    /// Writes to `to`.
+    pub const fn new(to: W) -> Self {
+        Self { to: Mutex::new(to) }
+    }
+}
+
+impl<W: Write + Send> Sink for Lines<W> {
+    fn emit(&self, event: Event) {
+        let Some(line) = line(&event.what) else { return };
+        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(to, "{}: {line}", sanitize::line(&event.node));
+    }
+}
+
+/// One spinner per node; steps and outcomes stay above as lines.
+#[derive(Clone)]
+pub struct Spinners {
+    all: MultiProgress,
+    nodes: std::sync::Arc<Mutex<BTreeMap<String, ProgressBar>>>,
+}
+
+impl Spinners {
+    /// On standard error.
+    pub fn new() -> Self {
+        Self { all: MultiProgress::new(), nodes: std::sync::Arc::default() }
+    }
+
+    /// Runs `question` with nothing else on the screen.
+    pub fn suspended<T>(&self, question: impl FnOnce() -> T) -> T {
+        self.all.suspend(question)
+    }
+
+    fn bar(&self, node: &str) -> ProgressBar {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let bar = self.all.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(sanitize::line(node).into_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        };
+        nodes.entry(node.to_owned()).or_insert_with(make).clone()
+    }
+}
+
+impl Default for Spinners {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sink for Spinners {
+    fn emit(&self, event: Event) {
+        let bar = self.bar(&event.node);
+        let Some(line) = line(&event.what) else {
+            bar.finish_and_clear();
+            return;
+        };
+        let stays = matches!(
+            event.what,
+            What::StepDone { .. }
+                | What::Proved { .. }
+                | What::Window { .. }
+                | What::Committed
+                | What::Undoing { .. }
+                | What::Undone
+                | What::Note { .. }
+        );
+        if stays {
+            let _ = self.all.println(format!("{}: {line}", sanitize::line(&event.node)));
+        }
+        bar.set_message(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Stage;
+
+    #[test]
+    fn plain_lines_name_the_node_and_are_harmless() {
+        let mut text = Vec::new();
+        let lines = Lines::new(&mut text);
+        for what in [
+            What::Connected { account: "root@192.0.2.11".into() },
+            What::StageBegun { stage: Stage::Accounts, steps: 1 },
+            What::StepDone { n: 1, total: 9, summary: "make group \x1b[2Jx".into() },
+            What::Window { until: jiff::Timestamp::from_second(1_763_000_000).unwrap() },
+            What::Committed,
+            What::Finished,
+        ] {
+            lines.emit(Event { node: "pve1".into(), what });
+        }
+        insta::assert_snapshot!(String::from_utf8(text).unwrap(), @"");
+    }
+}
