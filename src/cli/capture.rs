@@ -17,8 +17,8 @@ pub async fn run(args: Capture, output: Output) -> Result<u8> {
     let node = connector.reach(&policy).await?;
     let _ = node.connection.close().await;
     connector.tell(&policy.host.name, What::Finished);
-    let mut text = serde_json::to_string_pretty(&Archive::new(node.capture))
-        .map_err(|error| Error::new(Kind::Internal, error))?;
+    let mut text =
+        serde_json::to_string_pretty(&Archive::new(node.capture)).map_err(|error| Error::new(Kind::Internal, error))?;
     text.push('\n');
     if file.as_os_str() == "-" {
         output.result(&text)?;

@@ -14,9 +14,9 @@ use crate::plan::{self, Operator};
 use crate::profile::policy::{Admin, Host, Policy, admin_probe_address};
 use crate::profile::secrets::Secrets;
 use crate::render::progress::{Lines, Spinners};
+use crate::transport;
 use crate::transport::capture::{Capture, Section};
 use crate::transport::{Connection, Credentials, HostKeyPolicy, Limits, Methods, Program, Target};
-use crate::transport;
 
 /// Opens connections for one command.
 #[derive(Clone)]
@@ -166,8 +166,7 @@ pub async fn read(connection: &Connection, policy: &Policy) -> Result<(Capture, 
 /// What a policy's controls and the guard need to know.
 fn request(policy: &Policy) -> Result<gather::Request> {
     let site = &policy.site;
-    let inside: Vec<_> =
-        site.management.iter().chain(&policy.profile.ssh.root_login.allow_key_from).copied().collect();
+    let inside: Vec<_> = site.management.iter().chain(&policy.profile.ssh.root_login.allow_key_from).copied().collect();
     let mut request = gather::Request::new(salt()?, &inside);
     request.accounts.extend(site.admins.iter().map(|admin| admin.name.clone()).chain(site.removed_admins.clone()));
     request.probes.extend(admin_probe_address(site, None));

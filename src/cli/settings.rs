@@ -65,7 +65,8 @@ impl Settings {
                     .hint("groups are set per [[host]] in the site file"));
             }
         }
-        let meant = |host: &&Host| nodes.limit.is_empty() || host.groups.iter().any(|group| nodes.limit.contains(group));
+        let meant =
+            |host: &&Host| nodes.limit.is_empty() || host.groups.iter().any(|group| nodes.limit.contains(group));
         let hosts: Vec<Host> = site.hosts.iter().filter(meant).cloned().collect();
         if hosts.is_empty() {
             return Err(Error::msg(Kind::Usage, "no HOST is given and the site names none")
@@ -88,7 +89,8 @@ fn resolve(word: &str, site: &Site) -> Result<Host> {
         None => (None, word),
     };
     if place.is_empty() || place.starts_with('-') || user.is_some_and(|user| user.is_empty() || user.starts_with('-')) {
-        return Err(Error::msg(Kind::Usage, format!("`{word}` is not a HOST")).hint("write `[user@]address` or a name from the site"));
+        return Err(Error::msg(Kind::Usage, format!("`{word}` is not a HOST"))
+            .hint("write `[user@]address` or a name from the site"));
     }
     let known = site.hosts.iter().find(|host| host.name == place || host.address == place).cloned();
     let mut host =

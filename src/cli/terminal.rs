@@ -41,7 +41,9 @@ impl Ask for Terminal {
         }
         let prompt = match question {
             Question::Password { account } => format!("Password of {account}"),
-            Question::HopPassword { prompt } | Question::Other { prompt } => prompt.trim_end_matches([':', ' ']).to_owned(),
+            Question::HopPassword { prompt } | Question::Other { prompt } => {
+                prompt.trim_end_matches([':', ' ']).to_owned()
+            }
             Question::Passphrase { key } => format!("Passphrase of {key}"),
             Question::Sudo { account } => format!("Password of {account} for sudo"),
         };

@@ -288,7 +288,9 @@ mod tests {
             id: "20261120-1".into(),
             outcome: "committed".into(),
             meta: serde_json::json!({"tool": "9.0.0", "digests": {"site": site, "profile": plan.digests.profile}}),
-            state: Some(serde_json::json!({"/etc/x": format!("{} 644 root root", seal::digest("theirs\n")), "/etc/y": "0"})),
+            state: Some(
+                serde_json::json!({"/etc/x": format!("{} 644 root root", seal::digest("theirs\n")), "/etc/y": "0"}),
+            ),
         };
         let facts = Facts { runs: Reading::Known(vec![run("other")]), ..Facts::default() };
         insta::assert_snapshot!(other_run(&facts, &plan).unwrap(), @r"the last run (20261120-1) was made with another site file and version 9.0.0 of this tool, newer than this one (0.1.0); this plan would change what it left: /etc/x");
