@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::SshdCase;
-use crate::transport::quote;
+use crate::transport::capture::{Capture, Section};
+use crate::transport::{Frame, quote};
 
 /// Parts in the order in which they run; they share variables.
 const PARTS: [&str; 5] = [
@@ -149,6 +150,15 @@ pub fn program(request: &Request) -> String {
     text
 }
 
+/// A program's answer as a capture. A name that comes twice keeps its first answer.
+pub fn capture(frames: impl IntoIterator<Item = Frame>) -> Capture {
+    let mut capture = Capture::default();
+    for Frame { name, status, body } in frames {
+        capture.sections.entry(name).or_insert(Section { status, body });
+    }
+    capture
+}
+
 /// `NAME='value'` with a line per word; a word that is no single line is left out, it could pass for two.
 fn assign(text: &mut String, name: &str, words: impl IntoIterator<Item = impl AsRef<str>>) {
     let mut value = String::new();
@@ -172,4 +182,65 @@ fn is_account(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::CaseKind;
+
+    fn request() -> Request {
+        Request::new("abc", &[])
+    }
+
+    /// The value of an assignment, as a shell reads it.
+    fn value(program: &str, name: &str) -> String {
+        let show = format!("printf %s \"${name}\"");
+        let assignments = &program[..program.find("# Shared by").unwrap()];
+        let output = std::process::Command::new("sh").arg("-c").arg(format!("{assignments}\n{show}")).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn hostile_parameters_stay_data() {
+        let mut request = request();
+        request.files = ["/a b/$(touch /x)'\"", "/two\nlines", "relative", ""].map(String::from).into();
+        request.accounts = ["ops", "a b", "-x", "$(id)", "x\ny", ""].map(String::from).into();
+        request.units = ["--version", "x.service"].map(String::from).into();
+        let program = program(&request);
+        let files = value(&program, "PVH_FILES");
+        assert!(files.lines().any(|path| path == "/a b/$(touch /x)'\""), "{files}");
+        assert!(!files.contains("/two") && !files.contains("relative"));
+        assert_eq!(value(&program, "PVH_ACCOUNTS"), "ops");
+        assert!(value(&program, "PVH_UNITS").ends_with("\nx.service"));
+        assert!(!value(&program, "PVH_UNITS").contains("--version"));
+    }
+
+    #[test]
+    fn the_outside_is_never_inside() {
+        let outside = |inside: &[&str]| {
+            let inside: Vec<IpNet> = inside.iter().map(|net| net.parse().unwrap()).collect();
+            Request::new("", &inside).outside.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(outside(&[]), ["203.0.113.1", "2001:db8::1"]);
+        assert_eq!(outside(&["203.0.113.0/24", "2001:db8::/32"]), ["198.51.100.1", "3fff::1"]);
+        assert_eq!(outside(&["0.0.0.0/0"]), ["2001:db8::1"]);
+    }
+
+    #[test]
+    fn the_directory_of_a_pattern_is_read_too() {
+        let mut request = request();
+        request.files.insert("/etc/extra.d/*".into());
+        let files = value(&program(&request), "PVH_FILES");
+        assert!(files.lines().any(|path| path == "/etc/extra.d"));
+    }
+
+    #[test]
+    fn further_cases_are_asked_word_for_word() {
+        let mut request = request();
+        let address = "192.0.2.7".parse().unwrap();
+        request.cases.insert(SshdCase { who: CaseKind::Admin, user: "ops".into(), address });
+        request.cases.insert(SshdCase { who: CaseKind::Admin, user: "o ps".into(), address });
+        assert_eq!(value(&program(&request), "PVH_CASES"), "admin ops 192.0.2.7");
+    }
 }

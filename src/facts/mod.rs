@@ -12,6 +12,8 @@ mod reading;
 mod sections;
 pub mod sshd;
 mod system;
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(crate) use pam::parse as pam_services;
