@@ -41,10 +41,8 @@ fn facts_failed(name: &str) -> Facts {
 fn a_known_hash_is_recognised_by_its_salted_digest() {
     // sha256("salt" + "$y$j9T$x$y")
     let digest = super::super::files::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"salt$y$j9T$x$y"));
-    let facts = facts(&[
-        ("shadow", 0, &format!("ops:hash:y::::::\nnew:none:::::::\n#ops:{digest}  -\n")),
-        ("salt", 0, "salt"),
-    ]);
+    let facts =
+        facts(&[("shadow", 0, &format!("ops:hash:y::::::\nnew:none:::::::\n#ops:{digest}  -\n")), ("salt", 0, "salt")]);
     assert_eq!(facts.accounts.has_hash("ops", "$y$j9T$x$y"), Some(true));
     assert_eq!(facts.accounts.has_hash("ops", "$y$j9T$x$z"), Some(false));
     assert_eq!(facts.accounts.has_hash("new", "$y$j9T$x$y"), Some(false));
@@ -112,7 +110,10 @@ fn keys_tell_where_they_lie() {
     ]);
     let keys = |name: &str| facts.accounts.authorized_keys[name].known().unwrap();
     assert_eq!((keys("ops").local, keys("ops").lines.len()), (true, 2));
-    assert_eq!((keys("root").local, keys("root").lines.as_slice()), (false, ["ssh-rsa AAAA root@pve1".to_owned()].as_slice()));
+    assert_eq!(
+        (keys("root").local, keys("root").lines.as_slice()),
+        (false, ["ssh-rsa AAAA root@pve1".to_owned()].as_slice())
+    );
     assert_eq!((keys("nfs").local, keys("nfs").lines.len()), (false, 0));
     assert_eq!(facts.accounts.authorized_keys["none"], Reading::Absent);
     assert_eq!(facts.accounts.authorized_keys["gone"], Reading::Absent);

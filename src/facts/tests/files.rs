@@ -25,7 +25,8 @@ fn a_file_cannot_speak_for_the_next_one() {
     // Even when the first one grows between the listing and the reading.
     let mut capture = with_files(&[("/etc/a", forged), ("/etc/b", "true\n")]);
     let list = capture.sections.get_mut("files.list").unwrap();
-    list.body = String::from_utf8(list.body.clone()).unwrap().replacen(&format!("\t{}\t", forged.len()), "\t1\t", 1).into();
+    list.body =
+        String::from_utf8(list.body.clone()).unwrap().replacen(&format!("\t{}\t", forged.len()), "\t1\t", 1).into();
     let facts = parse(&capture);
     assert!(reason(&facts.files["/etc/a"]).contains("changed while it was read"));
     assert!(matches!(&facts.files["/etc/b"], Reading::Unreadable(_)));

@@ -18,7 +18,11 @@ fn section_names() -> Vec<String> {
 /// Arbitrary bytes, and text made of what the formats are made of.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let words = r#"(root|ops|hash|locked|none|path |real |fstype |key |asked |f|l|d|==> |/etc/a| <==|find: |'|: |No such file or directory|10\.0\.0\.1|::1|/24|%|\[|\]|\*|:22|port 22|Include|Match|auth|@include|\\|\(|\)|ALL|NOPASSWD:|!|,|OpenSSH_|9\.|\{|\}|"|=|[0-9]{1,20}|\t|\n| |:)*"#;
-    prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), words.prop_map(String::into_bytes), "\\PC*".prop_map(String::into_bytes)]
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..200),
+        words.prop_map(String::into_bytes),
+        "\\PC*".prop_map(String::into_bytes)
+    ]
 }
 
 proptest! {

@@ -60,13 +60,16 @@ fn directives_are_split_as_sshd_splits_them() {
     let text = "AllowUsers \"a b\" c\\ d 'e'#f # g\nPort=22\nPort = 23\nMatch User root\n\tX11Forwarding no\n";
     let found = directives(text).unwrap();
     let words: Vec<_> = found.iter().map(|d| (d.line, d.keyword.as_str(), d.arguments.join("|"), d.in_match)).collect();
-    assert_eq!(words, [
-        (1, "allowusers", "a b|c d|e#f".to_owned(), false),
-        (2, "port", "22".to_owned(), false),
-        (3, "port", "23".to_owned(), false),
-        (4, "match", "User|root".to_owned(), true),
-        (5, "x11forwarding", "no".to_owned(), true),
-    ]);
+    assert_eq!(
+        words,
+        [
+            (1, "allowusers", "a b|c d|e#f".to_owned(), false),
+            (2, "port", "22".to_owned(), false),
+            (3, "port", "23".to_owned(), false),
+            (4, "match", "User|root".to_owned(), true),
+            (5, "x11forwarding", "no".to_owned(), true),
+        ]
+    );
 }
 
 fn rules(facts: &Facts, service: &str) -> Vec<String> {
@@ -77,17 +80,26 @@ fn rules(facts: &Facts, service: &str) -> Vec<String> {
 #[test]
 fn includes_are_resolved_by_facility() {
     let facts = parse(&with_files(&[
-        ("/etc/pam.d/sshd", "@include common-auth\n-session optional pam_systemd.so # c\naccount include both\nauth substack both\n"),
-        ("/etc/pam.d/common-auth", "AUTH\t[success=1 default=ignore]\t/lib/security/pam_unix.so \\\n  nullok try_first_pass\n"),
+        (
+            "/etc/pam.d/sshd",
+            "@include common-auth\n-session optional pam_systemd.so # c\naccount include both\nauth substack both\n",
+        ),
+        (
+            "/etc/pam.d/common-auth",
+            "AUTH\t[success=1 default=ignore]\t/lib/security/pam_unix.so \\\n  nullok try_first_pass\n",
+        ),
         ("/usr/lib/pam.d/both", "auth required pam_a.so x=[a b]\naccount required pam_b.so [c \\] d]\n"),
         ("/usr/lib/pam.d/sshd", "auth required pam_never.so\n"),
     ]));
-    assert_eq!(rules(&facts, "sshd"), [
-        "auth [success=1 default=ignore] pam_unix.so nullok,try_first_pass",
-        "session optional pam_systemd.so ",
-        "account required pam_b.so c ] d",
-        "auth required pam_a.so x=[a,b]",
-    ]);
+    assert_eq!(
+        rules(&facts, "sshd"),
+        [
+            "auth [success=1 default=ignore] pam_unix.so nullok,try_first_pass",
+            "session optional pam_systemd.so ",
+            "account required pam_b.so c ] d",
+            "auth required pam_a.so x=[a,b]",
+        ]
+    );
     assert_eq!(facts.pam["both"].known().unwrap().rules[0].file, "/usr/lib/pam.d/both");
 }
 

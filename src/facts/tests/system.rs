@@ -91,12 +91,15 @@ fn listeners_of_all_kinds() {
         .iter()
         .map(|l| format!("{} {} {:?} {} {:?}", l.protocol, l.address, l.interface, l.port, l.process))
         .collect();
-    assert_eq!(found, [
-        "udp 127.0.0.53 Some(\"lo\") 53 Some(\"systemd-resolve\")",
-        "tcp fe80::1 Some(\"vmbr0\") 8080 None",
-        "tcp fe80::1 Some(\"vmbr0\") 8081 None",
-        "tcp :: None 8006 Some(\"pveproxy\")",
-    ]);
+    assert_eq!(
+        found,
+        [
+            "udp 127.0.0.53 Some(\"lo\") 53 Some(\"systemd-resolve\")",
+            "tcp fe80::1 Some(\"vmbr0\") 8080 None",
+            "tcp fe80::1 Some(\"vmbr0\") 8081 None",
+            "tcp :: None 8006 Some(\"pveproxy\")",
+        ]
+    );
     assert!(reason(&of("listeners", "tcp LISTEN 0 128 nowhere\n").listeners).contains("no socket"));
 }
 
@@ -120,7 +123,8 @@ fn runs_are_read_and_leave_the_files() {
     ]);
     let facts = parse(&capture);
     let runs = facts.runs.known().unwrap();
-    let outcomes: Vec<_> = runs.iter().map(|run| (run.id.as_str(), run.outcome.as_str(), run.state.is_some())).collect();
+    let outcomes: Vec<_> =
+        runs.iter().map(|run| (run.id.as_str(), run.outcome.as_str(), run.state.is_some())).collect();
     assert_eq!(outcomes, [("2", "committed", true), ("3", "open", false)]);
     assert_eq!(facts.files.keys().collect::<Vec<_>>(), ["/etc/a"]);
     let broken = with_files(&[("/var/lib/pve-harden/runs/1/meta.json", "{")]);
@@ -148,7 +152,8 @@ fn a_node_without_pmxcfs_cannot_tell_that_it_is_alone() {
 fn a_link_name_that_nobody_resolves_makes_the_cluster_unreadable() {
     let conf = "nodelist {\n node {\n name: pve1\n ring0_addr: 10.0.0.1\n }\n node {\n name: pve2\n ring0_addr: pve2-ring\n }\n}\n";
     let read = |names: &str| {
-        let mut capture = with_files(&[("/etc/pve/corosync.conf", conf), ("/etc/pve/.members", "{\"nodename\":\"pve1\"}")]);
+        let mut capture =
+            with_files(&[("/etc/pve/corosync.conf", conf), ("/etc/pve/.members", "{\"nodename\":\"pve1\"}")]);
         for (name, body) in [("mounts", "/dev/fuse /etc/pve fuse rw 0 0\n"), ("hostname", "pve1\n"), ("names", names)] {
             capture.sections.insert(name.into(), Section { status: 0, body: body.into() });
         }
