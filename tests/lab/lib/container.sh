@@ -31,6 +31,7 @@ container_remove_disk() { # NAME
     unmount "$state/nodes/$1/root/var/lib/pve-sim/cluster"
     unmount "$state/nodes/$1/root"
     unmount "$state/nodes/$1/disk"
+    container_remove_cgroup "$1"
 }
 
 # A cgroup of its own per node, made directly in the cgroup2 tree: two nspawn sharing one would fight over it.

@@ -50,6 +50,7 @@ ensure_image() { # PVE
         require_prerequisites image
         with_lock "$image.lock" 900 build_image "$1" "$image"
     }
+    : >"$image/used"
 }
 
 build_image() { # PVE DIR
@@ -77,18 +78,17 @@ build_image() { # PVE DIR
     rm -rf "$work/debs"
     date -u +%FT%TZ >"$work/complete"
     mv "$work" "$image"
-    forget_old_images "$pve"
+    forget_old_images
     trap - EXIT
     say "PVE $pve image ready after $((SECONDS - started))s: $image"
 }
 
-# Images of the same version that no node of any lab stands on.
-forget_old_images() { # PVE
-    local old
-    for old in "$cache/pve$1"-*/; do
-        old=${old%/}
-        [[ $old == *.work || $old == "$(image_of "$1")" ]] && continue
-        grep -qxF "$old" "$runtime_root"/*/nodes/*/image 2>/dev/null || rm -rf --one-file-system "$old" "$old".{log,lock}
+# Images that nothing has been started from for a week; other work trees of this machine may want others than this one.
+forget_old_images() {
+    local stamp old
+    find "$cache" -mindepth 2 -maxdepth 2 -name used -mtime +7 -print | while read -r stamp; do
+        old=${stamp%/used}
+        grep -qxF "$old" "$runtime_root"/*/nodes/*/image 2>/dev/null || rm -rf --one-file-system "$old" "$old".{log,lock,vm.log}
     done
 }
 

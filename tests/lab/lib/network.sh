@@ -111,34 +111,49 @@ attach_host() { # NS PORT ADDRESS4 ADDRESS6
     ip -n "$1" link set eth0 up
 }
 
-# A node's network starts afresh with each boot, as its rules and kernel settings would.
-connect_node() { # NAME
-    local ns number
+# A container's network starts afresh with each boot, as its rules and kernel settings would.
+container_connect() { # NAME
+    local ns port command
     ns=$(node_ns "$1")
-    number=$(<"$state/nodes/$1/number")
-    disconnect_node "$1"
+    port=n$(<"$state/nodes/$1/number")
+    container_disconnect "$1"
     new_ns "$ns"
-    ip link add "n$number" netns "$bridge_ns" type veth peer name nic0 netns "$ns"
-    plug "n$number"
-    [[ ! -e $state/nodes/$1/cut ]] || ip -n "$bridge_ns" link set "n$number" down
-    # As the installer sets a node up: the address is on a bridge over the card.
-    ip -n "$ns" link add vmbr0 type bridge forward_delay 0
-    ip -n "$ns" link set nic0 master vmbr0
-    ip -n "$ns" link set nic0 up
-    ip -n "$ns" address add "$(node_address "$1")/24" dev vmbr0
-    ip -n "$ns" address add "$(node_address "$1" 6)/64" dev vmbr0 nodad
-    ip -n "$ns" link set vmbr0 up
-    ip -n "$ns" route add "$out4.0/24" dev vmbr0
-    ip -n "$ns" route add "$out6::/64" dev vmbr0
+    ip link add "$port" netns "$bridge_ns" type veth peer name nic0 address "$(node_mac "$1")" netns "$ns"
+    plug "$port"
+    [[ ! -e $state/nodes/$1/cut ]] || ip -n "$bridge_ns" link set "$port" down
+    while read -ra command; do
+        ip -n "$ns" "${command[@]}"
+    done < <(node_network_commands "$1")
 }
 
-disconnect_node() { # NAME
+container_disconnect() { # NAME
     local ns
     ns=$(node_ns "$1")
     end_namespace_processes "$ns"
     [[ ! -e /run/netns/$ns ]] || ip netns delete "$ns"
     # The pair ends with the namespace, but not before the kernel has finished with it.
     wait_until 10 port_is_gone "n$(<"$state/nodes/$1/number")" || die "$1: its old network did not end within 10s"
+}
+
+# As the installer sets a node up: the address is on a bridge over the card. Arguments of ip, a command per line.
+node_network_commands() { # NAME
+    cat <<COMMANDS
+link add vmbr0 address $(node_mac "$1") type bridge forward_delay 0
+link set nic0 master vmbr0
+link set nic0 up
+address add $(node_address "$1")/24 dev vmbr0
+address add $(node_address "$1" 6)/64 dev vmbr0 nodad
+link set vmbr0 up
+route add $out4.0/24 dev vmbr0
+route add $out6::/64 dev vmbr0
+COMMANDS
+}
+
+node_mac() { # NAME
+    local slot number
+    slot=$(<"$state/slot")
+    number=$(<"$state/nodes/$1/number")
+    printf '02:70:76:%02x:%02x:%02x\n' "$((slot >> 8))" "$((slot & 255))" "$number"
 }
 
 port_is_gone() { ! ip -n "$bridge_ns" link show "$1" >/dev/null 2>&1; }

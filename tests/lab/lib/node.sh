@@ -136,7 +136,7 @@ supervise() { # NAME
     local name=$1 node=$state/nodes/$1 status
     record_process "$node/supervisor" "$BASHPID"
     while [[ ! -e $node/stop ]]; do
-        connect_node "$name"
+        by_kind "$name" connect
         status=0
         by_kind "$name" run || status=$?
         if [[ -e $node/restart ]]; then
@@ -177,10 +177,10 @@ remove_node() { # NAME
     wait_until 10 recorded_is_gone "$node/supervisor" || true
     end_recorded "$node/supervisor"
     end_recorded "$node/nspawn"
-    [[ ! -e $node/number ]] || disconnect_node "$name"
-    container_remove_disk "$name"
-    container_remove_cgroup "$name"
-    vm_remove_disk "$name"
+    if [[ -e $node/number ]]; then
+        by_kind "$name" disconnect
+        by_kind "$name" remove_disk
+    fi
     remove_cluster_membership "$name"
     rm -rf --one-file-system "$node"
 }
