@@ -8,6 +8,7 @@ mod model;
 mod show;
 mod ssh;
 mod sshd;
+mod whole;
 
 use pve_harden::controls::{CATALOGUE, Control, Status, Verdict};
 use pve_harden::facts::{Facts, Reading};

@@ -408,6 +408,34 @@ fn sections_of_controls_that_are_left_out_stay() {
 }
 
 #[test]
+fn lines_of_a_control_that_cannot_be_judged_stay_as_they_are() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    let good = node.sshd.dropins[OURS].clone();
+    node.policy.profile.ssh.crypto.required_rsa_size = 8192;
+    refusal(&node.judge("ssh.crypto"));
+    node.policy.profile.ssh.limits.max_auth_tries = 2;
+    node.apply();
+    assert_eq!(node.sshd.dropins[OURS], good.replace("MaxAuthTries 3", "MaxAuthTries 2"));
+
+    let Some(mut node) = Node::clustered() else { return };
+    node.policy.profile.ssh.crypto.required_rsa_size = 8192;
+    node.apply();
+    assert!(!node.sshd.dropins[OURS].contains("ssh.crypto"));
+}
+
+#[test]
+fn the_order_of_a_list_is_no_difference() {
+    let Some(mut node) = Node::standalone() else { return };
+    let mut ciphers = node.policy.profile.ssh.crypto.ciphers.clone();
+    ciphers.reverse();
+    node.sshd.main = format!("{ISO}Ciphers {}\n", ciphers.join(","));
+    let crypto = node.judge("ssh.crypto");
+    assert!(crypto.evidence.iter().all(|line| !line.found.contains("left out")), "{:#?}", crypto.evidence);
+    node.settle();
+}
+
+#[test]
 fn the_section_of_a_control_that_was_switched_off_goes() {
     let Some(mut node) = Node::standalone() else { return };
     node.settle();

@@ -35,13 +35,13 @@ pub fn plan(work: &mut Work, facts: &Facts, admin: &Admin, owner: &Owner) -> Res
         group: owner.group.into(),
     };
     match &present {
-        Some(image) if *image == wanted => work.proved(&path, format!("{} keys, as in the site", admin.keys.len())),
+        Some(image) if *image == wanted => work.proved(&path, format!("{}, as in the site", count(admin.keys.len()))),
         Some(image) => {
-            let found =
-                format!("{} keys, mode {:04o}, owner {}", lines(&image.content).count(), image.mode, image.owner);
-            work.saw(&path, found, format!("the site's {} keys, mode 0600, owner {}", admin.keys.len(), owner.name));
+            let keys = count(lines(&image.content).count());
+            let found = format!("{keys}, mode {:04o}, owner {}", image.mode, image.owner);
+            work.saw(&path, found, format!("the site's {}, mode 0600, owner {}", count(admin.keys.len()), owner.name));
         }
-        None => work.saw(&path, "absent", format!("the site's {} keys", admin.keys.len())),
+        None => work.saw(&path, "absent", format!("the site's {}", count(admin.keys.len()))),
     }
     let file = Wanted { path, image: Some(wanted), validate: None };
     work.file(format!("keys of {}", admin.name), present, file);
@@ -67,7 +67,7 @@ fn plan_folder(work: &mut Work, facts: &Facts, owner: &Owner, folder: &str) -> R
 fn second_file(work: &mut Work, facts: &Facts, owner: &Owner, folder: &str) -> Result<(), Stop> {
     let path = format!("{folder}/authorized_keys2");
     let Some(present) = regular(facts, &path)? else { return Ok(()) };
-    work.saw(&path, format!("{} keys", lines(&present.content).count()), "absent: sshd reads this file, too");
+    work.saw(&path, count(lines(&present.content).count()), "absent: sshd reads this file, too");
     let summary = format!("take away {}'s second key file", owner.name);
     work.file(summary, Some(present), Wanted { path, image: None, validate: None });
     Ok(())
@@ -91,6 +91,10 @@ fn read_by_sshd(facts: &Facts, owner: &Owner, path: &str) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+fn count(keys: usize) -> String {
+    if keys == 1 { "1 key".into() } else { format!("{keys} keys") }
 }
 
 fn render(keys: &[String]) -> String {

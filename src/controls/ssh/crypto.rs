@@ -21,8 +21,9 @@ const META: Meta = Meta {
     title: "sshd offers only current algorithms, and those that every node of the cluster knows",
     why: "Traffic recorded today can be broken later where the key exchange was not made for quantum computers, and \
           encrypt-and-MAC, SHA-1 and short RSA keys are the parts of SSH that have been attacked in practice.",
-    checked: "The lists that `sshd -T` prints hold only wanted names; names this OpenSSH does not know are left out. \
-              Sizes of the RSA host key, root's keys and the administrators' keys against `required-rsa-size`.",
+    checked: "The lists that `sshd -T` prints hold only wanted names; names this OpenSSH does not know are left out, \
+              and in a cluster each list keeps a name that OpenSSH 9.2 (PVE 8) and 10 (PVE 9) both know, which is what \
+              two such nodes agree on. Sizes of the RSA host key, root's keys and the administrators' keys against `required-rsa-size`.",
     naive: "Lists from a guide for OpenSSH 10 stop sshd 9.2 from starting: it does not know mlkem768x25519-sha256. \
             Dropping rsa-sha2 host keys cuts a cluster apart, because peers know each other by the RSA key only. \
             PVE's own ssh client asks for AES first, so one AES cipher must stay. Clusters that began with 2048-bit \

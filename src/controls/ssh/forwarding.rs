@@ -84,10 +84,8 @@ impl SshControl for Forwarding {
                 lines: KINDS.iter().map(|(keyword, _, _, admin)| (*keyword, (*admin).into())).collect(),
             });
         }
-        let everybody: Vec<Line> = KINDS
-            .iter()
-            .map(|(keyword, ..)| (*keyword, if *keyword == "DisableForwarding" { "yes" } else { "no" }.into()))
-            .collect();
-        Section { globals: everybody.clone(), exceptions, everybody }
+        let off = |keyword: &'static str| (keyword, if keyword == "DisableForwarding" { "yes" } else { "no" }.into());
+        let globals: Vec<Line> = KINDS.iter().map(|(keyword, ..)| off(keyword)).collect();
+        Section { globals, exceptions, everybody: vec![off("DisableForwarding")] }
     }
 }

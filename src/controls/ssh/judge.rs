@@ -46,10 +46,9 @@ struct Findings {
     wrong: Vec<Wrong>,
 }
 
-/// Wrong settings one by one, and one line per setting that is right everywhere.
+/// One line per setting, value and requirement, with everybody whom it concerns; what is wrong comes first.
 fn findings(control: &dyn SshControl, node: &Node, cases: &Cases) -> Result<Findings, String> {
-    let (mut evidence, mut wrong) = (Vec::new(), Vec::new());
-    let mut right: Vec<(Want, String, Vec<String>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for (case, settings) in cases {
         for want in control.wants(node, case) {
             let fit = want.fit(settings);
@@ -57,25 +56,46 @@ fn findings(control: &dyn SshControl, node: &Node, cases: &Cases) -> Result<Find
                 return Err(format!("`sshd -T -C {}` does not print {}", case.spec(), want.keyword));
             }
             let found = settings.get(want.keyword).cloned().unwrap_or_default();
-            if fit.good() {
-                match right.iter_mut().find(|(other, value, _)| other.keyword == want.keyword && *value == found) {
-                    Some((_, _, who)) => who.push(name(node, case)),
-                    None => right.push((want, found, vec![name(node, case)])),
-                }
-            } else {
-                let source = format!("sshd -T -C {} ({})", case.spec(), name(node, case));
-                let said = format!("{} {found}", want.keyword);
-                evidence.push(Evidence::new(source, said, wanted(node.policy, &want)));
-                wrong.push(Wrong { want, found });
+            match groups.iter_mut().find(|group| group.want == want && group.found == found) {
+                Some(group) => group.cases.push(case),
+                None => groups.push(Group { want, found, good: fit.good(), cases: vec![case] }),
             }
         }
     }
-    for (want, found, mut who) in right {
-        who.dedup();
-        let source = format!("sshd -T -C, {}", who.join(", "));
-        evidence.push(Evidence::new(source, format!("{} {found}", want.keyword), wanted(node.policy, &want)));
+    groups.sort_by_key(|group| group.good);
+    let describe = |group: &Group| {
+        let said = format!("{} {}", group.want.keyword, group.found);
+        Evidence::new(source(node, &group.cases), said, wanted(node.policy, &group.want))
+    };
+    let evidence = groups.iter().map(describe).collect();
+    groups.retain(|group| !group.good);
+    Ok(Findings {
+        evidence,
+        wrong: groups.into_iter().map(|Group { want, found, .. }| Wrong { want, found }).collect(),
+    })
+}
+
+/// Cases in which sshd says the same of one setting.
+struct Group<'a> {
+    want: Want,
+    found: String,
+    good: bool,
+    cases: Vec<&'a SshdCase>,
+}
+
+/// `sshd -T -C: root from peers (10.0.0.2, 10.0.0.3); others from outside (203.0.113.1)`.
+fn source(node: &Node, cases: &[&SshdCase]) -> String {
+    let mut people: Vec<(String, Vec<String>)> = Vec::new();
+    for case in cases {
+        let (name, address) = (name(node, case), case.address.to_string());
+        match people.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, addresses)) => addresses.push(address),
+            None => people.push((name, vec![address])),
+        }
     }
-    Ok(Findings { evidence, wrong })
+    let shown: Vec<String> =
+        people.into_iter().map(|(name, addresses)| format!("{name} ({})", addresses.join(", "))).collect();
+    format!("sshd -T -C: {}", shown.join("; "))
 }
 
 /// `no (baseline:12)`.
@@ -90,8 +110,8 @@ fn wanted(policy: &Policy, want: &Want) -> String {
 fn name(node: &Node, case: &SshdCase) -> String {
     match case.who {
         CaseKind::RootOutside => "root from outside".into(),
-        CaseKind::RootPeer => format!("root from the peer {}", case.address),
-        CaseKind::RootOperator if node.is_peer(case.address) => "root from this peer".into(),
+        CaseKind::RootPeer => "root from peers".into(),
+        CaseKind::RootOperator if node.is_peer(case.address) => "root from peers".into(),
         CaseKind::RootOperator => "root from your address".into(),
         CaseKind::Admin => format!("admin {}", case.user),
         CaseKind::OtherOutside => "others from outside".into(),
@@ -101,7 +121,7 @@ fn name(node: &Node, case: &SshdCase) -> String {
 fn stricter(control: &dyn SshControl, target: &Target) -> Vec<Evidence> {
     let left = |keyword: &str| Evidence {
         source: dropin::PATH.into(),
-        found: format!("{keyword} is left to the node's own files, which are stricter"),
+        found: format!("{keyword} is left out: the node's own value is stricter"),
         wanted: None,
     };
     target.stricter_already(control).into_iter().map(left).collect()

@@ -60,14 +60,17 @@ impl SshControl for RootLogin {
     }
 
     fn wants(&self, node: &Node, case: &SshdCase) -> Vec<Want> {
-        if case.user == "root" && node.is_peer(case.address) {
+        if case.user != "root" {
+            return Vec::new();
+        }
+        if node.is_peer(case.address) {
             return vec![
                 Want::exactly("permitrootlogin", KEY_ONLY, KEY),
                 Want::exactly("pubkeyauthentication", "yes", KEY),
                 Want::exactly("authorizedkeysfile", ROOT_KEYS, KEY),
             ];
         }
-        if case.user == "root" && allowed(node, case.address) {
+        if allowed(node, case.address) {
             return vec![Want::accepting(Accept::RootPermit, "permitrootlogin", KEY_ONLY, ALLOW_KEY)];
         }
         vec![match node.policy.profile.ssh.root_login.permit {

@@ -20,6 +20,8 @@ pub struct Target<'a> {
     cases: &'a [(&'a SshdCase, &'a SshdSettings)],
     present: Option<&'a FileFact>,
     present_chunks: Vec<Chunk>,
+    /// Controls whose lines this run decides; the others' stay as they are.
+    decided: Vec<&'static dyn SshControl>,
     wanted_chunks: Vec<Chunk>,
     /// The wanted text of the drop-in.
     text: String,
@@ -40,20 +42,27 @@ impl<'a> Target<'a> {
         if !includes && main.is_none() {
             return Err(format!("{MAIN} is absent"));
         }
-        let mut target =
-            Self { node, cases, present, present_chunks, wanted_chunks: Vec::new(), text: String::new(), main };
+        let decided: Vec<_> = active(node.policy).filter(|control| control.obstacle(node).is_none()).collect();
+        let (wanted_chunks, text) = (Vec::new(), String::new());
+        let mut target = Self { node, cases, present, present_chunks, decided, wanted_chunks, text, main };
         target.wanted_chunks = target.kept();
-        for control in active(node.policy) {
+        for control in target.decided.clone() {
             target.wanted_chunks.extend(target.section(control).chunks(control.meta().id));
         }
         target.text = dropin::render(&target.wanted_chunks, &order);
         Ok(target)
     }
 
-    /// Chunks of controls that this command leaves out.
+    /// Chunks of controls that this command leaves out, or that cannot be judged now.
     fn kept(&self) -> Vec<Chunk> {
-        let left_out = &self.node.policy.left_out;
-        self.present_chunks.iter().filter(|chunk| left_out.contains(&chunk.id)).cloned().collect()
+        let policy = self.node.policy;
+        let undecided = |id: &str| active(policy).any(|control| control.meta().id == id) && !self.decides(id);
+        let kept = |chunk: &&Chunk| policy.left_out.contains(&chunk.id) || undecided(&chunk.id);
+        self.present_chunks.iter().filter(kept).cloned().collect()
+    }
+
+    fn decides(&self, id: &str) -> bool {
+        self.decided.iter().any(|control| control.meta().id == id)
     }
 
     /// A control's lines without those where the node's own files are stricter already: the drop-in sorts first and
@@ -80,20 +89,19 @@ impl<'a> Target<'a> {
     }
 
     /// Whether the drop-in holds this control's section, but not as it should be. Without a section only effective
-    /// settings count. The first active control also answers for the file as a whole.
+    /// settings count. The first decided control also answers for the file as a whole.
     pub fn differs(&self, control: &dyn SshControl) -> bool {
         let id = control.meta().id;
         let own = |chunks: &[Chunk]| -> Vec<Chunk> { chunks.iter().filter(|chunk| chunk.id == id).cloned().collect() };
-        let first = active(self.node.policy).next().is_some_and(|first| first.meta().id == id);
+        let first = self.decided.first().is_some_and(|first| first.meta().id == id);
         let section = own(&self.present_chunks);
         (!section.is_empty() && section != own(&self.wanted_chunks))
             || (first && self.present.is_some_and(|fact| self.others_differ(fact)))
     }
 
     fn others_differ(&self, present: &FileFact) -> bool {
-        let answered: Vec<&str> = active(self.node.policy).map(|control| control.meta().id).collect();
         let mut expected: Vec<Chunk> = self.kept();
-        expected.extend(self.present_chunks.iter().filter(|chunk| answered.contains(&chunk.id.as_str())).cloned());
+        expected.extend(self.present_chunks.iter().filter(|chunk| self.decides(&chunk.id)).cloned());
         let text = dropin::render(&expected, &ids());
         present.content.as_deref() != Some(&text) || image(present) != Some(FileImage::root(text, MODE))
     }
@@ -145,8 +153,8 @@ impl<'a> Target<'a> {
     fn expectations(&self) -> Vec<SshdExpectation> {
         let settings = |case: &SshdCase, now: &SshdSettings| {
             let mut settings = BTreeMap::new();
-            for control in active(self.node.policy) {
-                let stricter = self.stricter_already(control);
+            for control in &self.decided {
+                let stricter = self.stricter_already(*control);
                 for want in control.wants(self.node, case) {
                     let present = now.get(want.keyword).map(String::as_str);
                     if self.beaten(want.keyword, present, &want.value) {

@@ -1,5 +1,7 @@
 //! One effective setting that is wanted in one case, and how sshd's answer compares with it.
 
+use std::collections::BTreeSet;
+
 use crate::facts::SshdSettings;
 
 /// A wanted setting.
@@ -76,11 +78,11 @@ impl Want {
     /// Compares sshd's answer.
     pub fn fit(&self, settings: &SshdSettings) -> Fit {
         let Some(found) = settings.get(self.keyword).map(|value| value.trim()) else { return Fit::Missing };
-        if found == self.value {
+        if found == self.value || self.means_the_same(found, settings) {
             return Fit::Right;
         }
         let stricter = match self.accept {
-            Accept::Exactly => false,
+            Accept::Exactly | Accept::NoForwarding => false,
             Accept::RootPermit => matches!(found, "no" | "forced-commands-only"),
             Accept::AtMost => numbers(found, &self.value).is_some_and(|(found, limit)| found <= limit),
             Accept::AtMostNonzero => {
@@ -91,27 +93,39 @@ impl Want {
             Accept::Startups => startups(found)
                 .zip(startups(&self.value))
                 .is_some_and(|(found, limit)| found.0 <= limit.0 && found.1 >= limit.1 && found.2 <= limit.2),
-            Accept::Subset => {
-                let allowed: Vec<&str> = self.value.split(',').collect();
-                !found.is_empty() && found.split(',').all(|name| allowed.contains(&name))
-            }
+            Accept::Subset => !found.is_empty() && names(found).is_subset(&names(&self.value)),
+        };
+        if stricter { Fit::Stricter } else { Fit::Wrong }
+    }
+
+    /// Another way to say it: the order of a list decides nothing, because the client's order does; and forwarding that
+    /// is off kind by kind is off.
+    fn means_the_same(&self, found: &str, settings: &SshdSettings) -> bool {
+        match self.accept {
+            Accept::Subset => names(found) == names(&self.value),
             Accept::NoForwarding => {
                 FORWARDING_KINDS.iter().all(|kind| settings.get(*kind).is_some_and(|value| value == "no"))
             }
-        };
-        if stricter { Fit::Stricter } else { Fit::Wrong }
+            _ => false,
+        }
     }
 
     /// The requirement in words.
     pub fn describe(&self) -> String {
         match self.accept {
             Accept::Exactly | Accept::NoForwarding => self.value.clone(),
-            Accept::RootPermit | Accept::LogLevel => format!("{} or stricter", self.value),
+            Accept::RootPermit => format!("{} or no", self.value),
+            Accept::LogLevel if self.value == "INFO" => "INFO or VERBOSE".into(),
+            Accept::LogLevel => self.value.clone(),
             Accept::AtMost | Accept::AtMostNonzero | Accept::Startups => format!("at most {}", self.value),
             Accept::AtLeast => format!("at least {}", self.value),
             Accept::Subset => format!("only {}", self.value),
         }
     }
+}
+
+fn names(list: &str) -> BTreeSet<&str> {
+    list.split(',').collect()
 }
 
 fn numbers(a: &str, b: &str) -> Option<(u64, u64)> {
