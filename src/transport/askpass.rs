@@ -1,4 +1,4 @@
-//! SSH_ASKPASS, served by this binary: ssh starts the tool again, that copy passes the question on through a private
+//! `SSH_ASKPASS`, served by this binary: ssh starts the tool again, that copy passes the question on through a private
 //! socket, and the process that holds the secret decides. No secret is ever in an environment, an argv or a file.
 
 use std::io::{Read as _, Write as _};
@@ -89,7 +89,6 @@ impl Desk {
         match prompt {
             Prompt::Password { account, .. } if !hop && account == self.account => self.password().await,
             Prompt::Password { text, .. } if hop => self.hidden(Question::HopPassword { prompt: text }).await,
-            Prompt::Password { text, .. } => self.hidden(Question::Other { prompt: text }).await,
             Prompt::Passphrase { key } => self.passphrase(key).await,
             Prompt::HostKey { host, key_type, fingerprint } => {
                 self.host_key(HostKeyOffer { host, key_type, fingerprint, hop }).await
@@ -101,7 +100,9 @@ impl Desk {
             }
             // Nothing this tool starts needs a forwarding or an agent confirmation.
             Prompt::Confirm { .. } => Reply::Decline,
-            Prompt::Other { text } => self.hidden(Question::Other { prompt: text }).await,
+            Prompt::Password { text, .. } | Prompt::Other { text } => {
+                self.hidden(Question::Other { prompt: text }).await
+            }
         }
     }
 

@@ -33,7 +33,7 @@ const SOCKET_PATH: usize = 103 - 17;
 /// How long `ssh -G` may take; it may run `Match exec` commands.
 const RESOLVE: Duration = Duration::from_secs(20);
 
-/// Holds for every ssh of this tool, over the operator's ssh_config: what would forward, run something else, reuse
+/// Holds for every ssh of this tool, over the operator's `ssh_config`: what would forward, run something else, reuse
 /// another connection, or keep the tool from noticing a dead link. The host key is always judged.
 const OPTIONS: &[&str] = &[
     "ClearAllForwardings=yes",
@@ -55,7 +55,7 @@ const OPTIONS: &[&str] = &[
     "ServerAliveCountMax=4",
 ];
 
-/// With a pin known_hosts has no say: the file is private and empty, so ssh asks, and the pin answers.
+/// With a pin `known_hosts` has no say: the file is private and empty, so ssh asks, and the pin answers.
 const PINNED: &[&str] = &[
     "GlobalKnownHostsFile=/dev/null",
     "KnownHostsCommand=none",
@@ -83,7 +83,7 @@ pub(super) fn private_directory() -> Result<TempDir, Error> {
     Err(Error::Internal(format!("no private directory can be made: {why}")))
 }
 
-/// ssh expands `%` and `${}` in a ControlPath, and the path must fit into a socket address.
+/// ssh expands `%` and `${}` in a `ControlPath`, and the path must fit into a socket address.
 fn usable(place: &Path) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
     place.is_absolute()
@@ -91,11 +91,11 @@ fn usable(place: &Path) -> bool {
         && place.as_os_str().as_encoded_bytes().iter().copied().all(plain)
 }
 
-/// What ssh_config makes of a target.
+/// What `ssh_config` makes of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolved {
     pub user: String,
-    /// The name ssh uses in password prompts and for known_hosts.
+    /// The name ssh uses in password prompts and for `known_hosts`.
     pub name: String,
 }
 
@@ -162,7 +162,7 @@ fn pin(target: &Target, directory: &Path) -> Vec<OsString> {
         return Vec::new();
     }
     let file = format!("UserKnownHostsFile={}", quote::ssh_option_path(&directory.join("known_hosts")));
-    let options = PINNED.iter().map(|option| OsString::from(option)).chain([file.into()]);
+    let options = PINNED.iter().map(OsString::from).chain([file.into()]);
     options.flat_map(|option| ["-o".into(), option]).collect()
 }
 

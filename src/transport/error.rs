@@ -32,7 +32,7 @@ pub enum Error {
     /// The host key is not known and was not accepted.
     #[error("the host key of {host} is not known{}", offered.as_deref().map(|key| format!(": {key}")).unwrap_or_default())]
     HostKeyUnknown {
-        /// As known_hosts names it.
+        /// As `known_hosts` names it.
         host: String,
         /// Type and fingerprint, when ssh told them.
         offered: Option<String>,
@@ -40,7 +40,7 @@ pub enum Error {
     /// The host key differs from the known or pinned one.
     #[error("the host key of {host} is not the {expected}; it offers {offered}")]
     HostKeyChanged {
-        /// As known_hosts names it.
+        /// As `known_hosts` names it.
         host: String,
         /// "known one" or the pin.
         expected: String,

@@ -52,7 +52,7 @@ pub enum Question {
 /// An unknown host key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostKeyOffer {
-    /// As known_hosts would name it.
+    /// As `known_hosts` would name it.
     pub host: String,
     /// `ED25519`, `RSA`, …
     pub key_type: String,

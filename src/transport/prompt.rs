@@ -23,7 +23,7 @@ pub(super) enum Prompt {
 }
 
 impl Prompt {
-    /// `kind` is SSH_ASKPASS_PROMPT, `text` the argument.
+    /// `kind` is `SSH_ASKPASS_PROMPT`, `text` the argument.
     pub(super) fn read(kind: &str, text: &str) -> Self {
         let shown = || sanitize::line(text.trim_end()).into_owned();
         match kind {

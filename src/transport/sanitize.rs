@@ -1,6 +1,7 @@
 //! Makes text from a node safe to print: what could drive a terminal or reorder a line becomes visible instead.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Text of several lines: line feeds and tabs stay, other control, bidirectional and invisible characters are written
 /// as escapes (`\x1b`, `\u{202e}`).
@@ -34,7 +35,7 @@ fn escape(value: &str, hostile: impl Fn(char) -> bool) -> Cow<'_, str> {
             '\t' if hostile(character) => safe.push_str("\\t"),
             '\r' => safe.push_str("\\r"),
             other if hostile(other) && other.is_ascii() => {
-                safe.push_str(&format!("\\x{:02x}", u32::from(other)));
+                let _ = write!(safe, "\\x{:02x}", u32::from(other));
             }
             other if hostile(other) => safe.extend(other.escape_unicode()),
             other => safe.push(other),

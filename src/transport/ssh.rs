@@ -69,8 +69,9 @@ impl Connection {
         let Some((user, host, detail)) = refused.pop() else {
             return Err(Error::Target("there is no login to try".into()));
         };
-        let others: String = refused.iter().map(|(user, _, detail)| format!("; before, {user}: {detail}")).collect();
-        Err(Error::Auth { user, host, detail: detail + &others, wrong_password: false })
+        let before: Vec<_> =
+            refused.iter().map(|(user, _, detail)| format!("; before that, {user}: {detail}")).collect();
+        Err(Error::Auth { user, host, detail: detail + &before.concat(), wrong_password: false })
     }
 
     /// `user@host` of this login.
@@ -89,7 +90,7 @@ impl Connection {
     }
 
     /// Runs a program as root and gives its frames, the first of them `login` (login name, whether sudo was used, and
-    /// SSH_CONNECTION, one a line).
+    /// `SSH_CONNECTION`, one a line).
     pub async fn run(&self, program: &Program, limits: Limits) -> Result<Vec<Frame>, Error> {
         let mut frames = Vec::new();
         let mut collect = |frame| {
@@ -175,7 +176,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// Runs a program over a new TCP connection that shares nothing with an open one, whatever the operator's ssh_config
+/// Runs a program over a new TCP connection that shares nothing with an open one, whatever the operator's `ssh_config`
 /// says about multiplexing; the new login is the point. [`client::Methods::KeyOnly`] proves that a key opens the node.
 pub async fn fresh_run(
     target: &Target,

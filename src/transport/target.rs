@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::Error;
 use super::quote;
 
-/// One login. Empty fields are left to the operator's ssh_config.
+/// One login. Empty fields are left to the operator's `ssh_config`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// Address, name, or alias of the ssh config.
@@ -17,11 +17,11 @@ pub struct Target {
     pub port: Option<u16>,
     /// Private key file; no other key is then offered.
     pub identity: Option<PathBuf>,
-    /// ProxyJump.
+    /// `ProxyJump`.
     pub jump: Option<String>,
-    /// Used instead of the operator's and the system's ssh_config.
+    /// Used instead of the operator's and the system's `ssh_config`.
     pub ssh_config: Option<PathBuf>,
-    /// Used instead of the operator's and the system's known_hosts.
+    /// Used instead of the operator's and the system's `known_hosts`.
     pub known_hosts: Option<PathBuf>,
     /// How an unknown host key is judged; a changed one is always refused.
     pub host_keys: HostKeyPolicy,
@@ -35,7 +35,7 @@ pub enum HostKeyPolicy {
     Ask,
     /// Accept and remember it.
     AcceptNew,
-    /// Accept this fingerprint (`SHA256:…`) and nothing else, whatever known_hosts says.
+    /// Accept this fingerprint (`SHA256:…`) and nothing else, whatever `known_hosts` says.
     Pinned(String),
 }
 
