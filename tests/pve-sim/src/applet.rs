@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{corosync, idle, pmxcfs, pvecm};
+use crate::{cli, corosync, idle, pmxcfs, pvecm, pvedaemon, pveproxy};
 
 /// What a program gets: the words after its name.
 pub type Arguments = Vec<String>;
@@ -35,6 +35,17 @@ pub const APPLETS: &[Applet] = &[
     applet("corosync", "/usr/sbin", corosync::run),
     applet("corosync-quorumtool", "/usr/sbin", corosync::tools::quorumtool),
     applet("corosync-cfgtool", "/usr/sbin", corosync::tools::cfgtool),
+    applet("pvedaemon", "/usr/bin", pvedaemon::run),
+    applet("pveproxy", "/usr/bin", pveproxy::run),
+    applet("pvesh", "/usr/bin", cli::pvesh),
+    applet("pveum", "/usr/sbin", cli::pveum),
+    applet("pvenode", "/usr/bin", cli::pvenode),
+    applet("pveversion", "/usr/bin", cli::pveversion),
+    applet("pvesubscription", "/usr/bin", cli::pvesubscription),
+    applet("pveupdate", "/usr/bin", cli::pveupdate),
+    applet("pvebanner", "/usr/bin", cli::pvebanner),
+    applet("pve-firewall", "/usr/sbin", cli::pve_firewall),
+    applet("ha-manager", "/usr/sbin", cli::ha_manager),
     applet("pvestatd", "/usr/bin", idle::pvestatd),
     applet("pvescheduler", "/usr/bin", idle::pvescheduler),
     applet("spiceproxy", "/usr/bin", idle::spiceproxy),

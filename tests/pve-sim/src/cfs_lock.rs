@@ -36,7 +36,7 @@ pub fn locked<T>(host: &Host, file: &str, work: impl FnOnce() -> anyhow::Result<
             complain(format!("trying to acquire cfs lock '{id}' ..."));
         }
         ask_for_unlock(&lock);
-        std::thread::sleep(step);
+        std::thread::sleep(step + uneven());
         waited = next;
     }
     let outcome = work();
@@ -51,6 +51,13 @@ fn gave_up(host: &Host, id: &str, refused: &std::io::Error) -> Die {
     } else {
         Die::new(EACCES, format!("cfs-lock '{id}' error: no quorum!"))
     }
+}
+
+/// A little time that differs between waiters, so that they do not knock all at once.
+fn uneven() -> Duration {
+    let mut random = [0_u8; 1];
+    let _ = openssl::rand::rand_bytes(&mut random);
+    Duration::from_millis(u64::from(random[0]))
 }
 
 /// Time zero on the folder asks pmxcfs to drop the lock of an owner that is gone.

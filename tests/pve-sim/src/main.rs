@@ -11,21 +11,32 @@
 //! | `pmxcfs` | the cluster file system on /etc/pve |
 //! | `corosync` | membership and votes |
 //! | `pvecm` | the cluster's command line, certificates, root's SSH |
+//! | `access` | users, realms, permissions, passwords, tickets |
+//! | `api` | the calls behind `pvesh`, `pveum` and port 8006, checked against PVE's schema |
+//! | `cli` | `pvesh`, `pveum`, `pvenode` and the small ones |
+//! | `firewall` | what pve-firewall says of itself |
+//! | `pvedaemon`, `pveproxy` | the two halves of the web service |
 //! | `idle` | daemons of which only the presence counts |
 
+mod access;
+mod api;
 mod applet;
 mod cfs_lock;
+mod cli;
 mod console;
 mod corosync;
 mod daemon;
 mod die;
 mod files;
+mod firewall;
 mod host;
 mod idle;
 mod install;
 mod node;
 mod pmxcfs;
 mod pvecm;
+mod pvedaemon;
+mod pveproxy;
 mod random;
 mod release;
 mod syslog;

@@ -3,7 +3,6 @@
 mod cluster;
 mod etc;
 mod keys;
-mod packages;
 mod programs;
 mod units;
 
@@ -104,7 +103,6 @@ fn install(options: &Options) -> anyhow::Result<()> {
     }
     programs::install(root, options.pve)?;
     units::install(root)?;
-    packages::install(root, options.pve)?;
     etc::install(options)?;
     keys::install(options)?;
     if let Some(name) = &options.cluster {

@@ -91,6 +91,7 @@ fn critical(message: &str) {
 
 fn serve(options: &Options) -> anyhow::Result<u8> {
     let _ = rustix::thread::set_name(c"pmxcfs");
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let _held = only_one(&options.lock_file)?;
     let node = match &options.node {
         Some(name) => name.clone(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use super::{certificates, ssh};
+use crate::cfs_lock::locked;
 use crate::console::{complain, say};
 use crate::die::Die;
 use crate::files::write_atomic;
@@ -14,6 +15,10 @@ use crate::host::Host;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(80);
 const CRON: &str = "# cluster wide vzdump cron schedule\n# Automatically generated file - do not edit\n\nPATH=\"/usr/sbin:/usr/bin:/sbin:/bin\"\n\n";
+/// Members that boot at the same moment take turns, so that none loses another's key: a cluster whose members joined
+/// one by one never needs that.
+const LOCK: &str = "updatecerts";
+const ATTEMPTS: usize = 6;
 /// Folders of a node.
 const OWN_FOLDERS: [&str; 5] = ["", "lxc", "qemu-server", "openvz", "priv"];
 /// Folders of files that PVE watches.
@@ -50,8 +55,13 @@ pub fn run(host: &Host, options: &[&str]) -> anyhow::Result<u8> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    update(host, force, silent)?;
-    Ok(0)
+    for _ in 1..ATTEMPTS {
+        match locked(host, LOCK, || update(host, force, silent)) {
+            Err(error) if error.is::<Die>() => {}
+            outcome => return outcome.map(|()| 0),
+        }
+    }
+    locked(host, LOCK, || update(host, force, silent)).map(|()| 0)
 }
 
 fn update(host: &Host, force: bool, silent: bool) -> anyhow::Result<()> {
@@ -63,6 +73,7 @@ fn update(host: &Host, force: bool, silent: bool) -> anyhow::Result<()> {
     if !host.is_mounted() {
         bail!("pve configuration filesystem (pmxcfs) not mounted");
     }
+    let _ = fs::create_dir_all(host.pve("priv/lock"));
     ssh::link_authorized_keys(host)?;
     step("(re)generate node files");
     if force {
