@@ -16,11 +16,7 @@ pub const PID_FILE: &str = "/run/pve-firewall.pid";
 pub fn status(host: &Host) -> String {
     let enabled = is_enabled(&host.text(&host.pve("firewall/cluster.fw")));
     let running = daemon::running_pid(Path::new(PID_FILE)).is_some();
-    format!(
-        "Status: {}/{}",
-        if enabled { "enabled" } else { "disabled" },
-        if running { "running" } else { "stopped" }
-    )
+    format!("Status: {}/{}", if enabled { "enabled" } else { "disabled" }, if running { "running" } else { "stopped" })
 }
 
 /// Whether the datacenter's options say `enable: 1`, or any other number but zero. A carriage return spoils a line.

@@ -59,7 +59,8 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
 }
 
 fn index(call: &Call<'_>) -> Value {
-    let rows = call.cfg()
+    let rows = call
+        .cfg()
         .groups
         .iter()
         .map(|(name, group)| {

@@ -43,8 +43,7 @@ fn written(config: &Config) -> String {
 pub fn read(call: &Call<'_>) -> Value {
     let raw = call.host.text(&call.host.own("config"));
     let config = parse(&raw);
-    let mut row: Map<String, Value> =
-        config.settings.into_iter().map(|(key, value)| (key, json!(value))).collect();
+    let mut row: Map<String, Value> = config.settings.into_iter().map(|(key, value)| (key, json!(value))).collect();
     if !config.description.is_empty() {
         row.insert("description".to_owned(), json!(config.description));
     }

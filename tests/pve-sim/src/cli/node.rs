@@ -28,7 +28,10 @@ fn run_on(host: &Host, arguments: &[String]) -> u8 {
             return 255;
         }
         other => {
-            complain(format!("ERROR: unknown command 'pvenode {}'\nUSAGE: pvenode <COMMAND> [ARGS] [OPTIONS]", other.join(" ")));
+            complain(format!(
+                "ERROR: unknown command 'pvenode {}'\nUSAGE: pvenode <COMMAND> [ARGS] [OPTIONS]",
+                other.join(" ")
+            ));
             return 255;
         }
     };

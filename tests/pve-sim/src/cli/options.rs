@@ -83,7 +83,9 @@ pub fn read(
         let value = match attached {
             Some(value) => value,
             None if is_switch => match rest.peek() {
-                Some(next) if !next.starts_with('-') && truth(next).is_some() => rest.next().cloned().unwrap_or_default(),
+                Some(next) if !next.starts_with('-') && truth(next).is_some() => {
+                    rest.next().cloned().unwrap_or_default()
+                }
                 _ => "1".to_owned(),
             },
             None => rest.next().cloned().ok_or(Misuse::NoValue(name.clone()))?,
@@ -117,7 +119,8 @@ fn full_name(
         known.extend(FORMAT_OPTIONS);
     }
     let lower = typed.to_ascii_lowercase();
-    if known.contains(&lower.as_str()) || (property(properties, &lower).is_some() && !hidden.contains(&lower.as_str())) {
+    if known.contains(&lower.as_str()) || (property(properties, &lower).is_some() && !hidden.contains(&lower.as_str()))
+    {
         return Ok(lower);
     }
     let fitting: Vec<&str> = known.into_iter().filter(|name| name.starts_with(&lower)).collect();
@@ -179,7 +182,10 @@ mod tests {
 
     #[test]
     fn misuse_is_told_in_the_recorded_words() {
-        assert_eq!(user_modify("a@pve --privelist x").map_err(|misuse| misuse.text()), Err("Unknown option: privelist\n400 unable to parse option".to_owned()));
+        assert_eq!(
+            user_modify("a@pve --privelist x").map_err(|misuse| misuse.text()),
+            Err("Unknown option: privelist\n400 unable to parse option".to_owned())
+        );
         assert_eq!(user_modify("a@pve b@pve"), Err(Misuse::TooMany));
     }
 

@@ -8,11 +8,24 @@ use crate::console::put;
 
 /// Columns of the lists that have recorded text output, by the path of the call.
 const COLUMNS: &[(&str, &[Column])] = &[
-    ("/access/users", &[
-        ("userid", false), ("comment", false), ("email", false), ("enable", false), ("expire", true),
-        ("firstname", false), ("groups", false), ("keys", false), ("lastname", false), ("realm-type", false),
-        ("tfa-locked-until", true), ("tokens", false), ("totp-locked", false),
-    ]),
+    (
+        "/access/users",
+        &[
+            ("userid", false),
+            ("comment", false),
+            ("email", false),
+            ("enable", false),
+            ("expire", true),
+            ("firstname", false),
+            ("groups", false),
+            ("keys", false),
+            ("lastname", false),
+            ("realm-type", false),
+            ("tfa-locked-until", true),
+            ("tokens", false),
+            ("totp-locked", false),
+        ],
+    ),
     ("/access/users/{userid}/token", &[("tokenid", false), ("comment", false), ("expire", true), ("privsep", false)]),
     ("/access/groups", &[("groupid", false), ("comment", false), ("users", false)]),
     ("/access/roles", &[("roleid", false), ("privs", false), ("special", false)]),
@@ -67,8 +80,7 @@ fn list(path: &str, rows: &[Value], format: &Format, unicode: bool) -> String {
 
 /// All keys of all rows; names live as long as the program, which prints once and ends.
 fn found_columns(rows: &[Value]) -> Vec<Column> {
-    let mut names: Vec<String> =
-        rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys().cloned()).collect();
+    let mut names: Vec<String> = rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys().cloned()).collect();
     names.sort();
     names.dedup();
     names.into_iter().map(|name| (&*name.leak(), false)).collect()
@@ -134,7 +146,8 @@ mod tests {
         | admins  | new     |       |
         +---------+---------+-------+
         ");
-        let token = json!({"full-tokenid": "alice@pve!past", "info": {"expire": "1000", "privsep": 1}, "value": "ad35594a"});
+        let token =
+            json!({"full-tokenid": "alice@pve!past", "info": {"expire": "1000", "privsep": 1}, "value": "ad35594a"});
         insta::assert_snapshot!(text("", &token, &Format::default(), true), @r#"
         ┌──────────────┬───────────────────────────────┐
         │ key          │ value                         │
@@ -164,6 +177,9 @@ mod tests {
     #[test]
     fn yaml_is_flat() {
         let value = json!([{"enable": 1, "userid": "root@pam"}]);
-        assert_eq!(text("", &value, &Format { kind: "yaml".to_owned(), ..Format::default() }, false), "---\n- enable: 1\n  userid: root@pam\n");
+        assert_eq!(
+            text("", &value, &Format { kind: "yaml".to_owned(), ..Format::default() }, false),
+            "---\n- enable: 1\n  userid: root@pam\n"
+        );
     }
 }

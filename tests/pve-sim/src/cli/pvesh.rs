@@ -74,9 +74,7 @@ fn usage(verb: &str, properties: &Map<String, Value>) -> String {
     let required: Vec<String> = properties
         .iter()
         .filter(|(_, rules)| rules.get("optional").is_none_or(|flag| flag != 1))
-        .map(|(name, rules)| {
-            format!("--{name} <{}>", rules.get("type").and_then(Value::as_str).unwrap_or("string"))
-        })
+        .map(|(name, rules)| format!("--{name} <{}>", rules.get("type").and_then(Value::as_str).unwrap_or("string")))
         .collect();
     let required = if required.is_empty() { String::new() } else { format!(" {}", required.join(" ")) };
     format!("pvesh {verb} <api_path>{required} [OPTIONS] [FORMAT_OPTIONS]")

@@ -136,8 +136,9 @@ fn permissions(answer: &Value, format: &Format) -> String {
         .flatten()
         .map(|(path, privileges)| {
             let names = privileges.as_object().into_iter().flatten();
-            let lines: Vec<String> =
-                names.map(|(name, spread)| if *spread == json!(1) { format!("{name} (*)") } else { name.clone() }).collect();
+            let lines: Vec<String> = names
+                .map(|(name, spread)| if *spread == json!(1) { format!("{name} (*)") } else { name.clone() })
+                .collect();
             vec![path.clone(), lines.join("\n")]
         })
         .collect();
@@ -161,7 +162,8 @@ fn unknown(words: &[String]) -> u8 {
         (all, known) if all == known => format!("ERROR: incomplete command 'pveum {}'", plain.join(" ")),
         (_, known) => format!("ERROR: unknown command 'pveum {}'", plain[..=known].join(" ")),
     };
-    let shown = if plain.len() == within.len() && groups.contains(plain.first().unwrap_or(&"")) { &within[..] } else { &[] };
+    let shown =
+        if plain.len() == within.len() && groups.contains(plain.first().unwrap_or(&"")) { &within[..] } else { &[] };
     complain(format!("{message}\n{}", usage(shown).trim_end()));
     255
 }

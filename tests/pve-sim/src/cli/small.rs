@@ -35,7 +35,15 @@ pub fn pveversion(arguments: &Arguments) -> anyhow::Result<u8> {
 /// Proxmox's packages in dpkg's books; proxmox-ve and pve-manager first.
 fn installed_packages() -> anyhow::Result<Vec<(String, String)>> {
     const PATTERNS: [&str; 9] = [
-        "proxmox-*", "pve-*", "libpve-*", "libproxmox-*", "corosync", "qemu-server", "spiceterm", "vncterm", "ifupdown2",
+        "proxmox-*",
+        "pve-*",
+        "libpve-*",
+        "libproxmox-*",
+        "corosync",
+        "qemu-server",
+        "spiceterm",
+        "vncterm",
+        "ifupdown2",
     ];
     let output = Command::new("dpkg-query").args(["-W", "-f=${Package} ${Version}\\n"]).args(PATTERNS).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -53,7 +61,9 @@ fn installed_packages() -> anyhow::Result<Vec<(String, String)>> {
 pub fn pvesubscription(arguments: &Arguments) -> anyhow::Result<u8> {
     connect(&Host::this())?;
     if arguments.first().is_some_and(|word| word == "get") {
-        put("message: There is no subscription key\nstatus: notfound\nurl: https://www.proxmox.com/en/proxmox-virtual-environment/pricing\n");
+        put(
+            "message: There is no subscription key\nstatus: notfound\nurl: https://www.proxmox.com/en/proxmox-virtual-environment/pricing\n",
+        );
         return Ok(0);
     }
     complain("ERROR: no command specified\nUSAGE: pvesubscription <COMMAND> [ARGS] [OPTIONS]");
@@ -87,7 +97,11 @@ pub fn ha_manager(arguments: &Arguments) -> anyhow::Result<u8> {
     let host = Host::this();
     connect(&host)?;
     if arguments.first().is_some_and(|word| word == "status") {
-        say(if host.is_quorate() { "quorum OK".to_owned() } else { format!("quorum No quorum on node '{}'!", host.name) });
+        say(if host.is_quorate() {
+            "quorum OK".to_owned()
+        } else {
+            format!("quorum No quorum on node '{}'!", host.name)
+        });
         return Ok(0);
     }
     complain("ERROR: no command specified\nUSAGE: ha-manager <COMMAND> [ARGS] [OPTIONS]");
