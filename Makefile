@@ -1,0 +1,51 @@
+# Two commands do all the set-up on a fresh Debian or Ubuntu machine: `make demo` and `make test`, both as root
+# because lab nodes are real systems in namespaces.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test check unit lab-tests bench bench-peers prerequisites build install docs clean
+
+CARGO ?= cargo
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# A fresh lab node is hardened before your eyes, and taken down again.
+demo: prerequisites build
+	tests/tools/demo
+
+# Everything: format, lints, shell scripts, unit and property tests, then the tests against lab nodes.
+test: prerequisites check unit lab-tests
+
+prerequisites:
+	@tests/tools/prerequisites
+
+build:
+	$(CARGO) build --quiet
+	$(CARGO) build --quiet -p pve-sim
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	tests/tools/shellcheck
+
+unit:
+	$(CARGO) test --workspace --lib --bins
+
+lab-tests: build
+	tests/tools/lab-tests
+
+# Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine.
+bench: prerequisites
+	tests/tools/bench
+
+bench-peers: prerequisites
+	tests/tools/bench --peers
+
+# Generated pages: docs/controls.md and the manual pages.
+docs: build
+	tests/tools/docs
+
+install:
+	$(CARGO) install --locked --path .
+
+clean:
+	tests/tools/clean

@@ -1,0 +1,407 @@
+//! Follows a run from this side: hands the node its folder, reads its journal, gives the proofs by fresh logins, and
+//! when the link is lost finds out what the node did by itself. The node needs none of this to end in a safe state.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::journal::{self, Entry, Event};
+use crate::transport::frames::Frame;
+use crate::transport::program::Program;
+use crate::transport::quote;
+
+const PROVE: &str = include_str!("remote/prove.sh");
+const STATUS: &str = include_str!("remote/status.sh");
+/// How long the outcome is looked for after the node's own deadline has passed: the undo itself takes time.
+const AFTER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Who the fresh login must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// This administrator, by key and then sudo.
+    Admin(String),
+    /// Anybody who may become root: after a rollback that is whoever could before.
+    Anybody,
+}
+
+/// The operator's ways to one node.
+pub trait Node {
+    /// Why a way failed.
+    type Error: std::fmt::Display;
+
+    /// Runs a program over the open connection, each frame sent on as it arrives.
+    fn follow(&self, program: &Program, frames: mpsc::Sender<Frame>) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// Runs a program over the open connection, or over a new one when that is lost.
+    fn run(&self, program: &Program) -> impl Future<Output = Result<Vec<Frame>, Self::Error>>;
+
+    /// Runs a program over a new TCP connection that shares nothing with the open one.
+    fn fresh(&self, login: &Login, program: &Program) -> impl Future<Output = Result<Vec<Frame>, Self::Error>>;
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Permanent.
+    Committed,
+    /// Nothing was changed. The word is the node's: busy, stale, changed, prepare, guard, broken.
+    Refused {
+        /// Kind of refusal.
+        word: String,
+        /// What the node said.
+        why: String,
+    },
+    /// The node put everything back.
+    RolledBack {
+        /// What made it do so.
+        why: String,
+    },
+    /// Part of the undo failed, or nobody could tell.
+    NeedsHands {
+        /// What is known.
+        why: String,
+    },
+}
+
+/// What is needed to drive one run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Run id.
+    pub id: String,
+    /// Who proves that the way in still works.
+    pub login: Login,
+    /// Confirmation is given by hand on the node.
+    pub manual: bool,
+}
+
+/// Drives a run to its end. `interrupt` resolves when the operator wants out; `told` sees each journal line.
+pub async fn drive<N: Node>(
+    node: &N,
+    program: &Program,
+    run: &Run,
+    interrupt: impl Future<Output = ()>,
+    mut told: impl FnMut(&Entry),
+) -> Outcome {
+    let (sender, mut frames) = mpsc::channel(64);
+    let mut state = State { run, cause: None, undo_failed: None, deadline: Instant::now() + Duration::from_secs(120) };
+    let follow = node.follow(program, sender);
+    tokio::pin!(follow, interrupt);
+    let mut interrupted = false;
+    let mut link = None;
+    loop {
+        tokio::select! {
+            biased;
+            frame = frames.recv() => match frame {
+                Some(frame) => {
+                    let Some(entry) = entry_of(&frame) else { continue };
+                    told(&entry);
+                    state.note_deadline(&entry.event);
+                    if let Some(outcome) = state.settle(&entry) {
+                        return outcome;
+                    }
+                    if let Some(task) = state.proof_wanted(&entry.event) {
+                        // The journal waits in the channel meanwhile; the node waits for this very proof.
+                        let proved = tokio::select! {
+                            proved = prove(node, run, task) => proved,
+                            end = &mut follow, if link.is_none() => {
+                                link = Some(end.err().map(|error| error.to_string()));
+                                Err("the connection was lost".into())
+                            }
+                            () = &mut interrupt, if !interrupted => { interrupted = true; Err("interrupted".into()) }
+                        };
+                        if let Err(why) = proved {
+                            state.cause.get_or_insert(why);
+                            request_undo(node, run).await;
+                        }
+                    }
+                }
+                None => break,
+            },
+            () = &mut interrupt, if !interrupted => {
+                interrupted = true;
+                state.cause.get_or_insert_with(|| "interrupted".into());
+                request_undo(node, run).await;
+            }
+            end = &mut follow, if link.is_none() => link = Some(end.err().map(|error| error.to_string())),
+        }
+    }
+    let lost = link.flatten().unwrap_or_else(|| "the answer ended early".into());
+    learn(node, &mut state, &lost, told).await
+}
+
+struct State<'a> {
+    run: &'a Run,
+    /// First reason for an undo.
+    cause: Option<String>,
+    undo_failed: Option<String>,
+    /// When the node's guard fires at the latest.
+    deadline: Instant,
+}
+
+impl State<'_> {
+    /// Only for lines that arrive as they are written: a journal read later says nothing about now.
+    fn note_deadline(&mut self, event: &Event) {
+        if let Event::Armed { seconds } | Event::Stage { seconds, .. } | Event::Proof { seconds, .. } | Event::Window { seconds } =
+            event
+        {
+            self.deadline = Instant::now() + Duration::from_secs(u64::from(*seconds));
+        }
+    }
+
+    /// Takes one journal line in; answers when it decides the run.
+    fn settle(&mut self, entry: &Entry) -> Option<Outcome> {
+        match &entry.event {
+            Event::Fail { step, why } => {
+                self.cause.get_or_insert(if *step == 0 { why.clone() } else { format!("step {step}: {why}") });
+            }
+            Event::Undoing { by } => {
+                self.cause.get_or_insert_with(|| undo_reason(by).into());
+            }
+            Event::UndoFailed { text } => self.undo_failed = Some(text.clone()),
+            Event::Committed { .. } => return Some(Outcome::Committed),
+            Event::Undone => return Some(Outcome::RolledBack { why: self.why() }),
+            Event::Refused { word, why } => return Some(Outcome::Refused { word: word.clone(), why: why.clone() }),
+            _ => {}
+        }
+        None
+    }
+
+    fn proof_wanted(&self, event: &Event) -> Option<&'static str> {
+        match event {
+            Event::Proof { name, .. } if name == "accounts" => Some("accounts"),
+            Event::Window { .. } if !self.run.manual => Some("commit"),
+            _ => None,
+        }
+    }
+
+    fn why(&self) -> String {
+        self.cause.clone().unwrap_or_else(|| "the node gave no reason".into())
+    }
+}
+
+const fn undo_reason(by: &str) -> &'static str {
+    match by.as_bytes() {
+        b"guard" => "no fresh login confirmed the run in time",
+        b"console" => "somebody undid the run at the node",
+        b"boot-local" | b"boot-pve" => "the node was restarted before the run was confirmed",
+        _ => "the run was undone",
+    }
+}
+
+fn entry_of(frame: &Frame) -> Option<Entry> {
+    let text = String::from_utf8_lossy(&frame.body);
+    match frame.name.as_str() {
+        "journal" => Some(journal::parse(text.trim_end())),
+        "refused" => Some(Entry {
+            time: 0,
+            event: Event::Refused { word: "prepare".into(), why: text.trim_end().to_owned() },
+        }),
+        _ => None,
+    }
+}
+
+/// A fresh login that leaves its mark; the reason when it could not.
+async fn prove<N: Node>(node: &N, run: &Run, task: &str) -> Result<(), String> {
+    let who = match &run.login {
+        Login::Admin(name) => name.as_str(),
+        Login::Anybody => "operator",
+    };
+    let text =
+        format!("RUN={}\nTASK={}\nWHO={}\n{PROVE}", quote::shell(&run.id), quote::shell(task), quote::shell(who));
+    let frames = node
+        .fresh(&run.login, &Program::new(&text))
+        .await
+        .map_err(|error| format!("the proof by a new login failed: {error}"))?;
+    let Some(frame) = frames.iter().find(|frame| frame.name == "proof") else {
+        return Err("the new login did not answer".into());
+    };
+    if frame.status == 0 { Ok(()) } else { Err(String::from_utf8_lossy(&frame.body).trim_end().to_owned()) }
+}
+
+/// Asks the node to undo now instead of at its deadline. When it cannot be asked, the guard does the same later.
+async fn request_undo<N: Node>(node: &N, run: &Run) {
+    let text = format!(
+        "systemd-run --quiet --collect --no-block --unit=pve-harden-undo-{0} /bin/sh /var/lib/pve-harden/runs/{0}/undo.sh operator >/dev/null 2>&1\nemit undo \"$?\"\n",
+        // The id is ours: digits, letters, a dash.
+        run.id
+    );
+    let limit = Instant::now() + Duration::from_secs(30);
+    let _ = timeout_at(limit, node.run(&Program::new(&text))).await;
+}
+
+/// The link is gone: asks again and again until the node's deadline has passed, plus the time an undo may take.
+async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: impl FnMut(&Entry)) -> Outcome {
+    let mut last = lost.to_owned();
+    let mut pause = Duration::from_secs(1);
+    while Instant::now() < state.deadline + AFTER_DEADLINE {
+        let wait = (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs();
+        let text = format!("RUN={}\nWAIT={wait}\n{STATUS}", quote::shell(&state.run.id));
+        match timeout_at(state.deadline + AFTER_DEADLINE + Duration::from_secs(10), node.run(&Program::new(&text))).await {
+            Ok(Ok(frames)) => {
+                if let Some(outcome) = read_status(state, &frames, lost, &mut told) {
+                    return outcome;
+                }
+            }
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => break,
+        }
+        sleep_until((Instant::now() + pause).min(state.deadline + AFTER_DEADLINE)).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+    let failed = state.undo_failed.take().map(|text| format!("part of the undo failed: {text}; ")).unwrap_or_default();
+    Outcome::NeedsHands { why: format!("{failed}the outcome could not be learned: {last}") }
+}
+
+fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut impl FnMut(&Entry)) -> Option<Outcome> {
+    let body = |name: &str| {
+        frames.iter().find(|frame| frame.name == name && frame.status == 0).map(|frame| String::from_utf8_lossy(&frame.body))
+    };
+    for entry in journal::parse_all(&body("journal").unwrap_or_default()) {
+        let decided = state.settle(&entry);
+        if decided.is_some() {
+            told(&entry);
+            if matches!(decided, Some(Outcome::RolledBack { .. })) && state.cause.is_none() {
+                return Some(Outcome::RolledBack { why: lost.to_owned() });
+            }
+            return decided;
+        }
+    }
+    match body("outcome")?.trim_end() {
+        "absent" => Some(Outcome::Refused { word: "lost".into(), why: format!("the run did not reach the node: {lost}") }),
+        "refused" => Some(Outcome::Refused { word: "lost".into(), why: lost.to_owned() }),
+        _ => None,
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Answers from a script; remembers what it was asked.
+    #[derive(Default)]
+    struct Fake {
+        journal: Vec<&'static str>,
+        /// Ends the connection after the journal instead of keeping it open.
+        cut: bool,
+        fresh: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
+        run: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
+        asked: RefCell<Vec<String>>,
+        after_run: Vec<&'static str>,
+        waiting: RefCell<Option<mpsc::Sender<Frame>>>,
+    }
+
+    fn frame(name: &str, status: i32, body: &str) -> Frame {
+        Frame { name: name.into(), status, body: body.into() }
+    }
+
+    impl Node for Fake {
+        type Error = String;
+
+        async fn follow(&self, _: &Program, frames: mpsc::Sender<Frame>) -> Result<(), String> {
+            for line in &self.journal {
+                frames.send(frame("journal", 0, line)).await.map_err(|error| error.to_string())?;
+            }
+            if self.cut {
+                return Err("connection reset".into());
+            }
+            *self.waiting.borrow_mut() = Some(frames);
+            std::future::pending().await
+        }
+
+        async fn run(&self, _: &Program) -> Result<Vec<Frame>, String> {
+            self.asked.borrow_mut().push("run".into());
+            let waiting = self.waiting.borrow().clone();
+            if let Some(frames) = waiting {
+                for line in &self.after_run {
+                    let _ = frames.send(frame("journal", 0, line)).await;
+                }
+            }
+            self.run.borrow_mut().pop_front().unwrap_or_else(|| Ok(Vec::new()))
+        }
+
+        async fn fresh(&self, login: &Login, _: &Program) -> Result<Vec<Frame>, String> {
+            self.asked.borrow_mut().push(format!("fresh {login:?}"));
+            let answer = self.fresh.borrow_mut().pop_front().unwrap_or_else(|| Err("refused".into()));
+            let waiting = self.waiting.borrow().clone();
+            if let (Ok(_), Some(frames)) = (&answer, waiting) {
+                let _ = frames.send(frame("journal", 0, "9 committed ops")).await;
+            }
+            answer
+        }
+    }
+
+    fn order(manual: bool) -> Run {
+        Run { id: "20260101T000000Z-0001".into(), login: Login::Admin("ops".into()), manual }
+    }
+
+    async fn outcome(node: &Fake, manual: bool) -> Outcome {
+        drive(node, &Program::new(""), &order(manual), std::future::pending(), |_| ()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_is_answered_by_a_fresh_login() {
+        let node = Fake { journal: vec!["1 armed 60", "2 window 60"], ..Fake::default() };
+        node.fresh.borrow_mut().push_back(Ok(vec![frame("proof", 0, "ops")]));
+        assert_eq!(outcome(&node, false).await, Outcome::Committed);
+        assert_eq!(*node.asked.borrow(), ["fresh Admin(\"ops\")"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_fresh_login_undoes_at_once_and_names_the_cause() {
+        let node =
+            Fake { journal: vec!["1 armed 60", "2 window 60"], after_run: vec!["3 undoing operator", "4 undone"], ..Fake::default() };
+        assert_eq!(
+            outcome(&node, false).await,
+            Outcome::RolledBack { why: "the proof by a new login failed: refused".into() }
+        );
+        assert_eq!(*node.asked.borrow(), ["fresh Admin(\"ops\")", "run"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_step_is_the_cause() {
+        let node =
+            Fake { journal: vec!["1 armed 60", "2 fail 003 visudo: bad", "3 undoing failure", "4 undone"], ..Fake::default() };
+        assert_eq!(outcome(&node, false).await, Outcome::RolledBack { why: "step 3: visudo: bad".into() });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_link_is_answered_from_the_journal() {
+        let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
+        node.run.borrow_mut().extend([
+            Err("no route".into()),
+            Ok(vec![frame("journal", 0, "1 armed 60\n5 undoing guard\n6 undone\n"), frame("outcome", 0, "undone")]),
+        ]);
+        assert_eq!(
+            outcome(&node, false).await,
+            Outcome::RolledBack { why: "no fresh login confirmed the run in time".into() }
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_reached_the_node_changed_nothing() {
+        let node = Fake { journal: vec![], cut: true, ..Fake::default() };
+        node.run.borrow_mut().push_back(Ok(vec![frame("outcome", 0, "absent")]));
+        assert!(matches!(outcome(&node, false).await, Outcome::Refused { word, .. } if word == "lost"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stays_away_needs_hands() {
+        let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
+        node.run.borrow_mut().extend((0..200).map(|_| Err("no route".to_owned())));
+        let Outcome::NeedsHands { why } = outcome(&node, false).await else { panic!("expected needs-hands") };
+        assert!(why.contains("no route"), "{why}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_undoes() {
+        let node = Fake { journal: vec!["1 armed 60"], after_run: vec!["3 undoing operator", "4 undone"], ..Fake::default() };
+        let result = drive(&node, &Program::new(""), &order(false), async {}, |_| ()).await;
+        assert_eq!(result, Outcome::RolledBack { why: "interrupted".into() });
+    }
+}

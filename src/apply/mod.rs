@@ -1,0 +1,12 @@
+//! The only room that changes a node. It decides nothing new: a sealed [`Plan`](crate::plan::Plan) goes in, the node
+//! carries it out by itself under a guard, and what comes back is an [`Outcome`](engine::Outcome).
+//!
+//! On the node: `begin.sh` receives the run's folder and starts `apply.sh` as a transient unit; `undo.sh` puts
+//! everything back from the folder alone. On this side: [`engine`] follows the node's journal, gives the proofs by
+//! fresh logins, and learns the outcome when the link was cut.
+
+pub mod bundle;
+pub mod engine;
+pub mod history;
+pub mod journal;
+pub mod steps;

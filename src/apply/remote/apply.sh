@@ -1,0 +1,449 @@
+# shellcheck shell=sh
+# Carries out one run on the node. Started by begin.sh as the transient unit pve-harden-apply-RUN, so that neither a
+# cut link nor a killed operator's side stops it half way; if it dies itself, ExecStopPost= and the guard undo the run.
+
+DIR=$(cd "${0%/*}" && pwd) || exit 1
+# shellcheck source=src/apply/remote/lib.sh
+. "$DIR/lib.sh"
+# shellcheck source=/dev/null
+. "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW CONFIRM
+
+cd / || exit 1
+STEP=
+STAGE=
+RELOADS=
+
+# ---- before the first change ------------------------------------------------------------------------------------
+
+# The run's folder stays only when something was changed.
+refuse() { # REASON-WORD TEXT…
+    refuse_word=$1
+    shift
+    journal "refused $refuse_word $*"
+    move_outcome new refused
+    remove_boot_units running
+    disarm
+    rm -rf "$DIR/data" "$DIR/before" "$DIR/reserve"
+    exit 0
+}
+
+take_lock() {
+    exec 9>/run/pve-harden.lock
+    flock -n 9 || refuse busy 'another run is working on this node'
+    for lock_other in "$ROOT"/runs/*/open "$ROOT"/runs/*/undoing; do
+        [ -e "$lock_other" ] || continue
+        lock_other=${lock_other%/*}
+        refuse busy "run ${lock_other##*/} is neither committed nor undone"
+    done
+    journal locked
+}
+
+# The state the plan was computed from: one line per path, tab-separated: kind, path, mode, owner, group, digest.
+check_expected() {
+    while IFS="$(printf '\t')" read -r kind path mode owner group digest; do
+        case $kind in
+        absent) [ ! -e "$path" ] && [ ! -L "$path" ] || refuse stale "$path exists now" ;;
+        directory)
+            [ -d "$path" ] && [ ! -L "$path" ] && [ "$(stat -c '%a %U %G' "$path")" = "$mode $owner $group" ] ||
+                refuse stale "$path is another folder now"
+            ;;
+        file)
+            [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c '%a %U %G' "$path")" = "$mode $owner $group" ] &&
+                [ "$(sha256sum <"$path" | cut -d' ' -f1)" = "$digest" ] || refuse stale "$path changed since the plan"
+            ;;
+        rollback) # path holds the run that is undone
+            check_unchanged_since "$path" "$mode"
+            ;;
+        *) refuse broken 'the list of expected states is damaged' ;;
+        esac
+    done <"$DIR/expect"
+}
+
+# check_unchanged_since RUN FORCE: files that changed after the run was committed would be lost by its undo.
+check_unchanged_since() {
+    [ -e "$ROOT/runs/$1/committed" ] || refuse stale "run $1 is not committed any more"
+    [ "$2" != force ] || return 0
+    changed=$(changed_since "$1")
+    [ -z "$changed" ] || refuse changed "$changed"
+}
+
+changed_since() { # RUN
+    for since_entry in "$ROOT/runs/$1"/before/*/path; do
+        [ -e "$since_entry" ] || continue
+        IFS= read -r since_path <"$since_entry"
+        since_now=absent
+        [ ! -d "$since_path" ] || since_now="directory $(stat -c '%a %U %G' "$since_path")"
+        [ ! -f "$since_path" ] || since_now="$(sha256sum <"$since_path" | cut -d' ' -f1) $(stat -c '%a %U %G' "$since_path")"
+        grep -qF "\"$since_path\":\"$since_now\"" "$ROOT/runs/$1/state.json" || printf '%s ' "$since_path"
+    done
+}
+
+# The undo must be able to write when somebody fills the disk in the meantime.
+reserve_space() {
+    reserve_kib=$(($(du -sk "$DIR/before" | cut -f1) + 1024))
+    dd if=/dev/zero of="$DIR/reserve" bs=1024 count="$reserve_kib" status=none && sync "$DIR/reserve"
+}
+
+# Called once per step through steps.sh while `step` means "save".
+save_step() { # NUMBER KIND ARGUMENTS…
+    entry=$1
+    kind=$2
+    shift 2
+    mkdir -p "$DIR/before/$entry" && echo "$STAGE" >"$DIR/before/$entry/stage" && echo "$kind" >"$DIR/before/$entry/step" ||
+        return 1
+    case $kind in
+    file | directory) save_path "$entry" "$1" ;;
+    packages)
+        # shellcheck disable=SC2016,SC2086
+        dpkg-query -W -f '${binary:Package} ${Version} ${db:Status-Abbrev}\n' >"$DIR/before/$entry/packages" &&
+            save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES
+        ;;
+    pam-profiles)
+        # shellcheck disable=SC2086
+        save_set pam $PAM_FILES
+        ;;
+    group | user | user-groups | user-password | user-lock | user-shell | user-aging)
+        printf '%s\n' "$@" >"$DIR/before/$entry/arguments"
+        # shellcheck disable=SC2086
+        save_set accounts $ACCOUNT_FILES
+        ;;
+    unit)
+        printf '%s\n' "$@" >"$DIR/before/$entry/arguments"
+        systemctl show -p ActiveState,UnitFileState --value "$1" >"$DIR/before/$entry/unit"
+        ;;
+    restore) save_restore "$entry" "$1" "$2" ;;
+    *)
+        echo "unknown step $kind" >&2
+        return 1
+        ;;
+    esac
+}
+
+# save_restore ENTRY RUN NUMBER: a rollback saves what the undone step would overwrite.
+save_restore() {
+    printf '%s\n%s\n' "$2" "$3" >"$DIR/before/$1/arguments"
+    restore_from="$ROOT/runs/$2/before/$3"
+    restore_kind=$(cat "$restore_from/step") || return 1
+    case $restore_kind in
+    file | directory) save_path "$1" "$(cat "$restore_from/path")" ;;
+    unit) ;;
+    packages | pam-profiles)
+        # shellcheck disable=SC2086
+        save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES
+        ;;
+    user)
+        save_home="$(sed -n 5p "$restore_from/arguments")"
+        [ ! -d "$save_home" ] || cp -a -- "$save_home" "$DIR/before/$1/home" || return 1
+        # shellcheck disable=SC2086
+        save_set accounts $ACCOUNT_FILES
+        ;;
+    *)
+        # shellcheck disable=SC2086
+        save_set accounts $ACCOUNT_FILES
+        ;;
+    esac
+}
+
+# What answers now must answer afterwards; what did not is not held against the run.
+take_baseline() {
+    if web_answers; then : >"$DIR/baseline.web"; fi
+    peers_reachable >"$DIR/baseline.peers" 2>/dev/null
+}
+
+prepare() {
+    mkdir -p "$DIR/before"
+    STAGE=
+    # shellcheck disable=SC2317,SC2329
+    stage() { STAGE=$1; }
+    # shellcheck disable=SC2317,SC2329
+    step() { save_step "$@" || exit 1; }
+    # shellcheck disable=SC2317,SC2329
+    proof() { :; }
+    # shellcheck disable=SC2317,SC2329
+    password_proof() {
+        # shellcheck disable=SC2086
+        save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES || exit 1
+    }
+    prepare_error=$( (. "$DIR/steps.sh") 2>&1) || refuse prepare "$(printf '%s' "$prepare_error" | one_line)"
+    reserve_space 2>/dev/null || refuse prepare 'no room on the disk for the means to undo'
+    find "$DIR" -type f -exec sync {} + && find "$DIR" -type d -exec sync {} + && sync "$ROOT/runs" ||
+        refuse prepare 'the means to undo could not be written'
+    install_tools || refuse prepare 'the undo command could not be installed'
+    take_baseline
+    journal prepared
+}
+
+# The undo command and the manual confirmation have fixed names, so that a person at a console can type them.
+install_tools() {
+    mkdir -p /usr/local/sbin || return 1
+    for tool in pve-harden-undo pve-harden-confirm; do
+        cmp -s "$DIR/$tool" "/usr/local/sbin/$tool" || put "$DIR/$tool" "/usr/local/sbin/$tool" 0755 root root || return 1
+    done
+    install_boot_units
+}
+
+# ---- steps ------------------------------------------------------------------------------------------------------
+
+fail() { # TEXT…
+    journal "fail ${STEP:-000} $*"
+    exec /bin/sh "$DIR/undo.sh" failure
+}
+
+# shellcheck disable=SC2317,SC2329
+run_step() { # NUMBER KIND ARGUMENTS…
+    STEP=$1
+    kind=$2
+    shift 2
+    journal "begin $STEP"
+    if step_output=$("step_$(printf '%s' "$kind" | tr - _)" "$@" 2>&1); then
+        after_step "$kind" "$@"
+        journal "done $STEP"
+        STEP=
+    else
+        fail "$(printf '%s' "$step_output" | one_line)"
+    fi
+}
+
+after_step() { # KIND ARGUMENTS…
+    case $1 in
+    user) home_listing "$5" >"$DIR/before/$STEP/home.listing" ;;
+    unit) [ "$3" != reload ] || [ "$2" != ssh.service ] || RELOADS="$RELOADS $2" ;;
+    esac
+    # shellcheck disable=SC2086
+    case $1 in
+    group | user | user-groups | user-password | user-lock | user-shell | user-aging | packages)
+        set_digest $ACCOUNT_FILES >"$DIR/accounts.digest"
+        sync "$DIR/accounts.digest"
+        ;;
+    esac
+}
+
+# shellcheck disable=SC2317,SC2329
+step_file() { # PATH MODE OWNER GROUP VALIDATE
+    if [ -e "$DIR/data/$STEP.after" ]; then
+        case $5 in
+        sudoers) visudo -qcf "$DIR/data/$STEP.after" || return 1 ;;
+        sshd) check_sshd_candidate "$1" || return 1 ;;
+        esac
+        put "$DIR/data/$STEP.after" "$1" "$2" "$3" "$4"
+    else
+        rm -f "$1" && sync "${1%/*}"
+    fi
+}
+
+# The candidate is judged in a copy of /etc/ssh whose Include points into the copy.
+# shellcheck disable=SC2317,SC2329
+check_sshd_candidate() { # PATH
+    candidate="$DIR/candidate"
+    rm -rf "$candidate"
+    mkdir -p "$candidate/sshd_config.d" || return 1
+    cp -p /etc/ssh/sshd_config.d/*.conf "$candidate/sshd_config.d/" 2>/dev/null
+    if [ "$1" = /etc/ssh/sshd_config ]; then
+        candidate_main="$DIR/data/$STEP.after"
+    else
+        candidate_main=/etc/ssh/sshd_config
+        cp "$DIR/data/$STEP.after" "$candidate/sshd_config.d/${1##*/}" || return 1
+    fi
+    sed "s|/etc/ssh/sshd_config\\.d/|$candidate/sshd_config.d/|g" "$candidate_main" >"$candidate/sshd_config" || return 1
+    [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
+    sshd -t -f "$candidate/sshd_config" || return 1
+    expect_sshd "$DIR/data/$STEP.sshd" -f "$candidate/sshd_config"
+}
+
+# expect_sshd FILE [OPTION…]: FILE has lines "case SPEC" and, below each, "keyword value" as sshd -T prints them.
+# shellcheck disable=SC2317,SC2329
+expect_sshd() {
+    expect_file=$1
+    shift
+    [ -e "$expect_file" ] || return 0
+    expect_case=
+    expect_effective=
+    while IFS= read -r expect_line; do
+        case $expect_line in
+        'case '*)
+            expect_case=${expect_line#case }
+            expect_effective=$(sshd -T -C "$expect_case" "$@") || return 1
+            ;;
+        *)
+            printf '%s\n' "$expect_effective" | grep -qixF -- "$expect_line" || {
+                echo "sshd -T -C $expect_case does not say: $expect_line"
+                return 1
+            }
+            ;;
+        esac
+    done <"$expect_file"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_directory() { # PATH MODE OWNER GROUP
+    if [ "$3" = root ]; then
+        [ -d "$1" ] || mkdir "$1" || return 1
+        chown "$3:$4" "$1" && chmod "$2" "$1" && sync "${1%/*}"
+    else
+        # shellcheck disable=SC2016
+        setpriv --reuid="$3" --regid="$4" --init-groups --reset-env -- sh -c '
+            [ ! -L "$1" ] || exit 1
+            [ -d "$1" ] || mkdir "$1" || exit 1
+            chmod "$2" "$1"' sh "$1" "$2"
+    fi
+}
+
+# shellcheck disable=SC2317,SC2329
+apt() {
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none \
+        apt-get -q -y --no-remove --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
+        -o DPkg::Lock::Timeout=60 -o APT::Get::Allow-Downgrades=false "$@" </dev/null
+}
+
+# shellcheck disable=SC2317,SC2329
+step_packages() { # NAME…
+    # A fresh PVE answers 401 for its enterprise repository: the update fails as a whole, Debian's lists are there.
+    apt -s install "$@" >/dev/null 2>&1 || apt update >/dev/null 2>&1
+    simulation=$(apt -s install "$@" 2>&1) || {
+        printf '%s\n' "$simulation" | grep '^E:' || printf '%s\n' "$simulation" | tail -n 3
+        return 1
+    }
+    if printf '%s\n' "$simulation" | grep -E '^(Remv|Purg) ' || printf '%s\n' "$simulation" | grep -E '^Inst [^ ]+ \['; then
+        echo 'apt would remove or upgrade what was not asked for'
+        return 1
+    fi
+    journal "note installs $(printf '%s\n' "$simulation" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1=\2/p' | tr '\n' ' ' | one_line)"
+    apt install "$@" >"$DIR/apt.log" 2>&1 || {
+        grep -E '^(E|dpkg):' "$DIR/apt.log" | tail -n 3
+        return 1
+    }
+    for package in "$@"; do
+        # shellcheck disable=SC2016
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || {
+            echo "$package is still not installed"
+            return 1
+        }
+    done
+}
+
+# shellcheck disable=SC2317,SC2329
+step_pam_profiles() { # --enable NAME… --disable NAME…
+    DEBIAN_FRONTEND=noninteractive pam-auth-update --package "$@" </dev/null || return 1
+    # shellcheck disable=SC2086
+    for pam_file in $PAM_FILES; do
+        [ ! -f "$pam_file" ] || sync "$pam_file"
+    done
+}
+
+# shellcheck disable=SC2317,SC2329
+step_group() { # NAME SYSTEM
+    getent group "$1" >/dev/null || if [ "$2" = system ]; then groupadd -r "$1"; else groupadd "$1"; fi
+}
+
+# shellcheck disable=SC2317,SC2329
+step_user() { # NAME FULL-NAME SHELL HOME GROUPS
+    useradd -m -d "$4" -s "$3" -c "$2" ${5:+-G "$5"} -- "$1"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_user_groups() { # NAME JOIN LEAVE: comma-separated
+    for group in $(printf '%s' "$2" | tr , ' '); do gpasswd -a "$1" "$group" >/dev/null || return 1; done
+    for group in $(printf '%s' "$3" | tr , ' '); do gpasswd -d "$1" "$group" >/dev/null || return 1; done
+}
+
+# shellcheck disable=SC2317,SC2329
+step_user_password() { # NAME
+    printf '%s:%s\n' "$1" "$(cat "$DIR/data/$STEP.secret")" | chpasswd -e && rm -f "$DIR/data/$STEP.secret"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_user_lock() { # NAME locked|unlocked
+    if [ "$2" = locked ]; then usermod -L -e 1 -- "$1"; else usermod -U -e '' -- "$1"; fi
+}
+
+# shellcheck disable=SC2317,SC2329
+step_user_shell() { # NAME SHELL
+    usermod -s "$2" -- "$1"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_user_aging() { # NAME MIN MAX WARN INACTIVE
+    chage -m "$2" -M "$3" -W "$4" -I "$5" -- "$1"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_unit() { # UNIT VERB
+    case $2 in
+    reload) systemctl reload "$1" ;;
+    try-restart) systemctl try-restart "$1" ;;
+    enable-now) systemctl -q enable --now "$1" ;;
+    disable-now) systemctl -q disable --now "$1" ;;
+    *) return 1 ;;
+    esac
+}
+
+# shellcheck disable=SC2317,SC2329
+step_restore() { # RUN NUMBER
+    /bin/sh "$DIR/undo.sh" step "$1" "$2" "$DIR"
+}
+
+# sshd re-executes itself on reload; it must be listening again and say what was promised.
+check_live_sshd() {
+    case $RELOADS in *ssh.service*) ;; *) return 0 ;; esac
+    for expectation in "$DIR"/data/*.sshd; do
+        [ -e "$expectation" ] || continue
+        live_error=$(expect_sshd "$expectation" 2>&1) || fail "live sshd: $(printf '%s' "$live_error" | one_line)"
+    done
+}
+
+# ---- proofs on the node -----------------------------------------------------------------------------------------
+
+# shellcheck source=src/apply/remote/proofs.sh
+. "$DIR/proofs.sh"
+
+# Waits until a fresh login has left its mark, at most until the stage's guard would fire anyway.
+# shellcheck disable=SC2317,SC2329
+wait_proof() { # NAME
+    arm "$COMMIT_WINDOW" || fail 'the guard could not be renewed'
+    journal "proof $1 $COMMIT_WINDOW"
+    while [ ! -e "$DIR/proved.$1" ]; do
+        [ -e "$DIR/open" ] || exit 0
+        sleep 0.1
+    done
+    journal "proved $1"
+}
+
+# shellcheck disable=SC2317,SC2329
+begin_stage() { # NAME
+    STAGE=$1
+    stage_window=$STAGE_WINDOW
+    [ "$STAGE" != packages ] || stage_window=$PACKAGES_WINDOW
+    arm "$stage_window" || fail 'the guard could not be renewed'
+    journal "stage $STAGE $stage_window"
+}
+
+carry_out() {
+    # shellcheck disable=SC2317,SC2329
+    stage() { begin_stage "$@"; }
+    # shellcheck disable=SC2317,SC2329
+    step() { run_step "$@"; }
+    # shellcheck disable=SC2317,SC2329
+    proof() { wait_proof "$@"; }
+    # shellcheck disable=SC2317,SC2329
+    password_proof() {
+        password_error=$(prove_password 2>&1) || fail "password proof: $(printf '%s' "$password_error" | one_line)"
+        journal 'proved password'
+    }
+    . "$DIR/steps.sh"
+}
+
+take_lock
+check_expected
+prepare
+arm "$STAGE_WINDOW" || refuse guard 'systemd would not take the timer that undoes the run'
+move_outcome new open || refuse guard 'the run could not be opened'
+journal "armed $STAGE_WINDOW"
+carry_out
+check_live_sshd
+arm "$COMMIT_WINDOW" || fail 'the guard could not be renewed'
+journal "window $COMMIT_WINDOW"
+
+# The lock is held until the run is decided; the guard decides if nobody else does.
+while [ -e "$DIR/open" ]; do
+    sleep 0.2
+done

@@ -1,0 +1,38 @@
+# shellcheck shell=sh
+# The runs of this node, oldest first, a group of frames each. Evaluated after prelude.sh.
+
+RUNS=/var/lib/pve-harden/runs
+for run_dir in "$RUNS"/[0-9]*; do
+    [ -d "$run_dir" ] || continue
+    emit run 0 "${run_dir##*/}"
+    found=unknown
+    for name in new open undoing undone committed refused rolled-back; do
+        [ ! -e "$run_dir/$name" ] || found=$name
+    done
+    emit outcome 0 "$found"
+    file meta "$run_dir/meta.json"
+    file journal "$run_dir/journal"
+    steps=
+    changed=
+    for entry in "$run_dir"/before/[0-9]*; do
+        [ -e "$entry/step" ] || continue
+        kind=$(cat "$entry/step")
+        subject=
+        if [ -e "$entry/path" ]; then
+            subject=$(cat "$entry/path")
+        elif [ -e "$entry/arguments" ]; then
+            subject=$(tr '\n' ' ' <"$entry/arguments")
+        fi
+        steps="$steps${entry##*/} $kind $subject
+"
+        if [ "$found" = committed ] && [ -e "$entry/path" ]; then
+            now=absent
+            [ ! -d "$subject" ] || now="directory $(stat -c '%a %U %G' "$subject")"
+            [ ! -f "$subject" ] || now="$(sha256sum <"$subject" | cut -d' ' -f1) $(stat -c '%a %U %G' "$subject")"
+            grep -qF "\"$subject\":\"$now\"" "$run_dir/state.json" || changed="$changed$subject
+"
+        fi
+    done
+    emit steps 0 "$steps"
+    emit changed 0 "$changed"
+done

@@ -1,0 +1,342 @@
+# shellcheck shell=sh
+# Shared by apply.sh, undo.sh and confirm.sh, which lie beside it in the folder of a run. Needs dash, coreutils,
+# util-linux and passwd; neither the network nor pve-harden nor quorum. DIR is the run's folder, set by the caller.
+#
+# One file name holds the run's outcome, and only rename(2) moves it, so that commit and undo cannot both win:
+#   new -> open -> committed | undoing -> undone          committed -> undoing | rolled-back
+
+set -u
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+umask 077
+
+ROOT=/var/lib/pve-harden
+RUN=${DIR##*/}
+UNITS=/etc/systemd/system
+ACCOUNT_FILES='/etc/passwd /etc/passwd- /etc/shadow /etc/shadow- /etc/group /etc/group- /etc/gshadow /etc/gshadow-
+/etc/subuid /etc/subuid- /etc/subgid /etc/subgid- /etc/.pwd.lock'
+PAM_FILES='/etc/pam.d/common-auth /etc/pam.d/common-account /etc/pam.d/common-password /etc/pam.d/common-session
+/etc/pam.d/common-session-noninteractive /var/lib/pam/auth /var/lib/pam/account /var/lib/pam/password
+/var/lib/pam/session /var/lib/pam/session-noninteractive /var/lib/pam/seen'
+
+# Whatever a program on the node prints becomes one line of printable ASCII before it enters the journal.
+one_line() {
+    tr -c '[:print:]' ' ' | cut -c1-400
+}
+
+# The journal is what the operator's side reads to learn the truth after a cut: each line is on disk before the next
+# thing happens.
+journal() {
+    printf '%s %s\n' "$(date +%s)" "$*" >>"$DIR/journal" && sync -d "$DIR/journal"
+}
+
+outcome() {
+    for outcome_name in new open committed undoing undone refused rolled-back; do
+        if [ -e "$DIR/$outcome_name" ]; then
+            echo "$outcome_name"
+            return
+        fi
+    done
+    echo unknown
+}
+
+move_outcome() { # FROM TO
+    mv -T "$DIR/$1" "$DIR/$2" 2>/dev/null && sync "$DIR"
+}
+
+booted() {
+    [ -d /run/systemd/system ]
+}
+
+on_pmxcfs() { # PATH
+    case $1 in /etc/pve/*) return 0 ;; *) return 1 ;; esac
+}
+
+# ---- saving -----------------------------------------------------------------------------------------------------
+
+# save_path ENTRY PATH: the state of one path into before/ENTRY. A symbolic link is never replaced.
+save_path() {
+    mkdir -p "$DIR/before/$1" || return 1
+    printf '%s\n' "$2" >"$DIR/before/$1/path" || return 1
+    if [ -L "$2" ]; then
+        echo "$2 is a symbolic link, which is never replaced" >&2
+        return 1
+    elif [ ! -e "$2" ]; then
+        echo absent >"$DIR/before/$1/was"
+    elif [ -d "$2" ]; then
+        echo dir >"$DIR/before/$1/was" && stat -c '%a %u %g' "$2" >"$DIR/before/$1/meta"
+    elif [ -f "$2" ]; then
+        echo file >"$DIR/before/$1/was" && cp -a -- "$2" "$DIR/before/$1/image"
+    else
+        echo "$2 is neither a file nor a directory" >&2
+        return 1
+    fi
+}
+
+# save_set NAME FILE…: several files as one object, absent ones included.
+save_set() {
+    save_name=$1
+    shift
+    [ ! -e "$DIR/before/$save_name/list" ] || return 0
+    mkdir -p "$DIR/before/$save_name/images" || return 1
+    for save_file in "$@"; do
+        [ ! -e "$save_file" ] || cp -a --parents -- "$save_file" "$DIR/before/$save_name/images/" || return 1
+        printf '%s\n' "$save_file" >>"$DIR/before/$save_name/list" || return 1
+    done
+}
+
+set_digest() { # FILE…: one digest over the contents of a set
+    for digest_file in "$@"; do
+        if [ -f "$digest_file" ]; then sha256sum <"$digest_file"; else echo absent; fi
+    done | sha256sum | cut -d' ' -f1
+}
+
+# What lies in a home: used to tell data of its own from what was put there.
+home_listing() { # HOME
+    find "$1" -xdev -printf '%P %y %m %u\n' 2>/dev/null | sort
+    find "$1" -xdev -type f -exec sha256sum {} + 2>/dev/null | sort
+}
+
+# ---- writing ----------------------------------------------------------------------------------------------------
+
+# put SOURCE PATH MODE OWNER GROUP: temp file beside PATH, fsync, rename, fsync of the folder. A file that belongs to
+# somebody else is written as that user, so that links planted in a home lead nowhere root can write.
+put() {
+    if on_pmxcfs "$2"; then
+        put_pmxcfs "$1" "$2"
+        return
+    fi
+    if [ "$4" != root ]; then
+        put_as "$@"
+        return
+    fi
+    put_folder=${2%/*}
+    put_temp=$(mktemp "$put_folder/.pve-harden.XXXXXXXX") || return 1
+    if cat "$1" >"$put_temp" && chown "$4:$5" "$put_temp" && chmod "$3" "$put_temp" && sync "$put_temp" &&
+        mv -T "$put_temp" "$2"; then
+        sync "$put_folder"
+        return 0
+    fi
+    rm -f "$put_temp"
+    return 1
+}
+
+# pmxcfs fixes modes and owners itself, and fails chmod and chown only after the data is written (PVE's
+# src/pmxcfs/pmxcfs.c); unmounted it is an ordinary directory where a write would break the next start.
+put_pmxcfs() { # SOURCE PATH
+    mountpoint -q /etc/pve || {
+        echo '/etc/pve is not mounted' >&2
+        return 1
+    }
+    cat "$1" >"$2.pve-harden.new" && sync "$2.pve-harden.new" && mv -T "$2.pve-harden.new" "$2" && return 0
+    rm -f "$2.pve-harden.new" 2>/dev/null
+    return 1
+}
+
+put_as() { # SOURCE PATH MODE OWNER GROUP
+    # shellcheck disable=SC2016
+    setpriv --reuid="$4" --regid="$5" --init-groups --reset-env -- sh -c '
+        umask 077
+        [ ! -L "$1" ] || exit 1
+        t=$(mktemp "${1%/*}/.pve-harden.XXXXXXXX") || exit 1
+        if cat >"$t" && chmod "$2" "$t" && sync "$t" && mv -T "$t" "$1"; then sync "${1%/*}"; else rm -f "$t"; exit 1; fi
+    ' sh "$2" "$3" <"$1"
+}
+
+# ---- restoring --------------------------------------------------------------------------------------------------
+
+same_file() { # A B: content, mode and owner
+    cmp -s "$1" "$2" && [ "$(stat -c '%a %u %g' "$1")" = "$(stat -c '%a %u %g' "$2")" ]
+}
+
+# restore_image IMAGE PATH
+restore_image() {
+    if on_pmxcfs "$2"; then
+        cmp -s "$1" "$2" || put_pmxcfs "$1" "$2"
+        return
+    fi
+    if [ ! -L "$2" ] && [ -f "$2" ] && same_file "$1" "$2"; then
+        touch -r "$1" "$2"
+        return
+    fi
+    restore_folder=${2%/*}
+    restore_temp=$(mktemp -u "$restore_folder/.pve-harden.XXXXXXXX") || return 1
+    if cp -a -- "$1" "$restore_temp" && sync "$restore_temp" && mv -T "$restore_temp" "$2"; then
+        sync "$restore_folder"
+        return 0
+    fi
+    rm -f "$restore_temp"
+    return 1
+}
+
+restore_path() { # BEFORE-ENTRY-DIR
+    restore_target=$(cat "$1/path") || return 1
+    case $(cat "$1/was") in
+    absent)
+        if [ -d "$restore_target" ] && [ ! -L "$restore_target" ]; then
+            rmdir "$restore_target" 2>/dev/null || echo "$restore_target is not empty and stays" >&2
+        else
+            rm -f "$restore_target"
+        fi
+        ;;
+    dir)
+        read -r restore_mode restore_uid restore_gid <"$1/meta"
+        [ -d "$restore_target" ] || mkdir "$restore_target" || return 1
+        chown "$restore_uid:$restore_gid" "$restore_target" && chmod "$restore_mode" "$restore_target"
+        ;;
+    file) restore_image "$1/image" "$restore_target" ;;
+    *) return 1 ;;
+    esac
+}
+
+restore_set() { # BEFORE-DIR of a set
+    restore_status=0
+    while IFS= read -r restore_name; do
+        if [ -e "$1/images$restore_name" ]; then
+            restore_image "$1/images$restore_name" "$restore_name" || restore_status=1
+        else
+            rm -f "$restore_name" || restore_status=1
+        fi
+    done <"$1/list"
+    return "$restore_status"
+}
+
+# ---- guard ------------------------------------------------------------------------------------------------------
+
+# arm SECONDS: a new timer first, then the old one goes, so that the node is never without a guard.
+arm() {
+    arm_count=$(($(cat "$DIR/guard" 2>/dev/null || echo 0) + 1))
+    systemd-run --quiet --collect --unit="pve-harden-guard-$RUN-$arm_count" --on-active="$1" \
+        --timer-property=AccuracySec=100ms --property=Restart=on-failure --property=RestartSec=2 \
+        --property=StartLimitIntervalSec=0 --property=Type=exec \
+        /bin/sh "$DIR/undo.sh" guard || return 1
+    echo "$arm_count" >"$DIR/guard" && sync -d "$DIR/guard" || return 1
+    if [ "$arm_count" -gt 1 ]; then
+        systemctl stop "pve-harden-guard-$RUN-$((arm_count - 1)).timer" 2>/dev/null
+    fi
+    return 0
+}
+
+disarm() {
+    booted || return 0
+    systemctl stop "pve-harden-guard-$RUN-*.timer" 2>/dev/null
+    return 0
+}
+
+# Units that undo an unconfirmed run at boot: local files before sshd starts, what lies on /etc/pve once pmxcfs is
+# there. They exist only while a run is open.
+install_boot_units() {
+    cat >"$UNITS/pve-harden-undo-boot.service" <<-UNIT
+		[Unit]
+		Description=Undo an unconfirmed pve-harden run (local files)
+		DefaultDependencies=no
+		RequiresMountsFor=/var /etc /usr/local
+		After=local-fs.target systemd-tmpfiles-setup.service
+		Before=ssh.service ssh.socket sshd.service pveproxy.service pvedaemon.service pve-firewall.service proxmox-firewall.service multi-user.target getty.target
+		Conflicts=shutdown.target
+		[Service]
+		Type=oneshot
+		ExecStart=/bin/sh $ROOT/undo-at-boot.sh local
+		Restart=on-failure
+		RestartSec=2
+		[Install]
+		WantedBy=multi-user.target ssh.service
+	UNIT
+    cat >"$UNITS/pve-harden-undo-pve.service" <<-UNIT
+		[Unit]
+		Description=Undo an unconfirmed pve-harden run (/etc/pve)
+		After=pve-cluster.service pve-harden-undo-boot.service
+		Wants=pve-cluster.service
+		[Service]
+		Type=oneshot
+		ExecStart=/bin/sh $ROOT/undo-at-boot.sh pve
+		Restart=on-failure
+		RestartSec=10
+		[Install]
+		WantedBy=multi-user.target
+	UNIT
+    cat >"$ROOT/undo-at-boot.sh" <<-'SCRIPT'
+		# Undoes every run that was neither committed nor undone when the node stopped.
+		for d in /var/lib/pve-harden/runs/*/; do
+		    d=${d%/}
+		    [ -e "$d/open" ] || [ -e "$d/undoing" ] || continue
+		    /bin/sh "$d/undo.sh" "boot-$1" || failed=1
+		done
+		exit "${failed:-0}"
+	SCRIPT
+    mkdir -p "$UNITS/multi-user.target.wants" "$UNITS/ssh.service.wants" &&
+        ln -sf ../pve-harden-undo-boot.service "$UNITS/multi-user.target.wants/" &&
+        ln -sf ../pve-harden-undo-boot.service "$UNITS/ssh.service.wants/" &&
+        ln -sf ../pve-harden-undo-pve.service "$UNITS/multi-user.target.wants/" &&
+        sync "$UNITS/pve-harden-undo-boot.service" "$UNITS/pve-harden-undo-pve.service" "$ROOT/undo-at-boot.sh" \
+            "$UNITS/multi-user.target.wants" "$UNITS/ssh.service.wants" "$UNITS" "$ROOT" &&
+        systemctl daemon-reload
+}
+
+remove_boot_units() { # running|boot
+    for other in "$ROOT"/runs/*/open "$ROOT"/runs/*/undoing; do
+        [ ! -e "$other" ] || return 0
+    done
+    rm -f "$UNITS/pve-harden-undo-boot.service" "$UNITS/pve-harden-undo-pve.service" "$ROOT/undo-at-boot.sh" \
+        "$UNITS/multi-user.target.wants/pve-harden-undo-boot.service" \
+        "$UNITS/multi-user.target.wants/pve-harden-undo-pve.service" \
+        "$UNITS/ssh.service.wants/pve-harden-undo-boot.service"
+    rmdir "$UNITS/ssh.service.wants" 2>/dev/null
+    rm -f /run/motd.d/pve-harden
+    # At boot the manager is still starting jobs from these units; it forgets them at the next reload.
+    [ "$1" = boot ] || ! booted || systemctl daemon-reload 2>/dev/null
+    return 0
+}
+
+# ---- commit -----------------------------------------------------------------------------------------------------
+
+# commit WHO: the only way a run becomes permanent.
+commit() {
+    move_outcome open committed || return 1
+    journal "committed $1"
+    disarm
+    rm -rf "$DIR/reserve" "$DIR/data" "$DIR/candidate"
+    write_state
+    mark_rolled_back
+    remove_boot_units running
+}
+
+# A committed rollback closes the runs it undid.
+mark_rolled_back() {
+    [ -e "$DIR/undoes" ] || return 0
+    while IFS= read -r undone_run; do
+        mv -T "$ROOT/runs/$undone_run/committed" "$ROOT/runs/$undone_run/rolled-back" 2>/dev/null
+    done <"$DIR/undoes"
+    return 0
+}
+
+# state.json: a digest per managed path, for drift attribution and for "changed since". Paths were checked to hold
+# nothing that JSON would have to escape.
+write_state() {
+    {
+        printf '{"version":1,"files":{'
+        state_comma=
+        for state_entry in "$DIR"/before/*/path; do
+            [ -e "$state_entry" ] || continue
+            IFS= read -r state_path <"$state_entry"
+            state_digest=absent
+            [ ! -d "$state_path" ] || state_digest="directory $(stat -c '%a %U %G' "$state_path")"
+            [ ! -f "$state_path" ] || state_digest="$(sha256sum <"$state_path" | cut -d' ' -f1) $(stat -c '%a %U %G' "$state_path")"
+            printf '%s"%s":"%s"' "$state_comma" "$state_path" "$state_digest"
+            state_comma=,
+        done
+        printf '},"sets":{'
+        state_comma=
+        if [ -e "$DIR/before/accounts/list" ]; then
+            # shellcheck disable=SC2086
+            printf '"accounts":"%s"' "$(set_digest $ACCOUNT_FILES)"
+            state_comma=,
+        fi
+        if [ -e "$DIR/before/pam/list" ]; then
+            # shellcheck disable=SC2086
+            printf '%s"pam":"%s"' "$state_comma" "$(set_digest $PAM_FILES)"
+        fi
+        printf '}}\n'
+    } >"$DIR/state.json.new" && sync "$DIR/state.json.new" && mv -T "$DIR/state.json.new" "$DIR/state.json"
+}

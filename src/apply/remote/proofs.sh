@@ -1,0 +1,61 @@
+# shellcheck shell=sh
+# What must still work after the run: asked before the first change, and again before the commit.
+
+# 8006 speaks TLS and answers; a wrong setting can leave pveproxy active with every connection hanging.
+web_answers() {
+    command -v openssl >/dev/null || return 1
+    web_reply=$(printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' |
+        timeout 15 openssl s_client -quiet -connect 127.0.0.1:8006 2>/dev/null | head -c 64 | tr -cd '[:print:]')
+    case $web_reply in 'HTTP/1.'?' 200'* | 'HTTP/1.'?' 301'*) return 0 ;; *) return 1 ;; esac
+}
+
+# peers_reachable: a line "NAME ADDRESS" for each peer in the run's list that takes root's key in BatchMode from here,
+# and from which root's key is taken here. As PVE itself calls ssh (pve-cluster src/PVE/SSHInfo.pm).
+peers_reachable() {
+    [ -s "$DIR/peers" ] || return 0
+    while read -r peer_name peer_address self_name self_address; do
+        peer_ssh "$peer_name" "$peer_address" true </dev/null &&
+            peer_ssh "$peer_name" "$peer_address" \
+                "ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias=$self_name -o UserKnownHostsFile=/etc/pve/nodes/$self_name/ssh_known_hosts -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts root@$self_address true" </dev/null &&
+            echo "$peer_name $peer_address"
+    done <"$DIR/peers"
+}
+
+peer_ssh() { # NAME ADDRESS COMMAND
+    ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o ControlPath=none -o "HostKeyAlias=$1" \
+        -o "UserKnownHostsFile=/etc/pve/nodes/$1/ssh_known_hosts" -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts \
+        "root@$2" "$3" >/dev/null 2>&1
+}
+
+# One real password authentication through the node's PAM stack, with an account that exists for that moment only:
+# the right password is let in, a wrong one is not. Neither an administrator's password nor root's is needed.
+prove_password() {
+    proof_user=pve-harden-proof
+    rm -f "$DIR/accounts.digest"
+    useradd -r -M -d /nonexistent -s /bin/sh "$proof_user" || return 1
+    proof_password="Aa1-$(head -c 24 /dev/urandom | base64 -w0 | tr -d '+/=')"
+    proof_status=0
+    printf '%s:%s\n' "$proof_user" "$proof_password" | chpasswd || proof_status=1
+    if [ "$proof_status" = 0 ]; then
+        password_login "$proof_password" || {
+            echo 'the right password was refused'
+            proof_status=1
+        }
+        password_login "wrong-$proof_password" && {
+            echo 'a wrong password was let in'
+            proof_status=1
+        }
+    fi
+    userdel "$proof_user" >/dev/null 2>&1
+    getent group "$proof_user" >/dev/null && groupdel "$proof_user" >/dev/null 2>&1
+    rm -f "/run/faillock/$proof_user" "/var/run/faillock/$proof_user"
+    # shellcheck disable=SC2086
+    set_digest $ACCOUNT_FILES >"$DIR/accounts.digest"
+    return "$proof_status"
+}
+
+# su asks PAM only when somebody else than root calls it.
+password_login() { # PASSWORD
+    printf '%s\n' "$1" | timeout 20 setpriv --reuid=nobody --regid=nogroup --clear-groups --reset-env -- \
+        su pve-harden-proof -c true >/dev/null 2>&1
+}

@@ -1,0 +1,34 @@
+# shellcheck shell=sh
+# What a fresh login does: leaves the mark a waiting run needs, or judges the proofs on the node and commits.
+# Evaluated after prelude.sh; RUN, TASK (accounts|commit) and WHO are assigned above.
+
+DIR=/var/lib/pve-harden/runs/$RUN
+[ -e "$DIR/open" ] || {
+    emit proof 1 'the run is not open any more'
+    exit 0
+}
+# shellcheck source=src/apply/remote/lib.sh
+. "$DIR/lib.sh"
+# shellcheck source=src/apply/remote/proofs.sh
+. "$DIR/proofs.sh"
+
+if [ "$TASK" = accounts ]; then
+    : >"$DIR/proved.accounts" && emit proof 0 "$WHO"
+    exit 0
+fi
+
+if [ -e "$DIR/baseline.web" ] && ! web_answers; then
+    emit proof 1 'port 8006 answered before and does not answer now'
+    exit 0
+fi
+now_reachable=$(peers_reachable)
+missing=$(printf '%s\n' "$now_reachable" | grep -vxF -f - -- "$DIR/baseline.peers" 2>/dev/null | cut -d' ' -f1 | tr '\n' ' ')
+if [ -n "$missing" ]; then
+    emit proof 1 "root's key login between this node and $missing worked before and does not now"
+    exit 0
+fi
+if commit "$WHO"; then
+    emit proof 0 "$WHO"
+else
+    emit proof 1 'the run was undone before it could be committed'
+fi

@@ -1,0 +1,19 @@
+# shellcheck shell=sh
+# What became of a run. Evaluated after prelude.sh; RUN and WAIT (seconds to wait for a decision) are assigned above.
+
+DIR=/var/lib/pve-harden/runs/$RUN
+if [ ! -d "$DIR" ]; then
+    emit outcome 0 absent
+    exit 0
+fi
+waited=0
+while [ "$waited" -lt "$WAIT" ] && { [ -e "$DIR/new" ] || [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ]; }; do
+    waited=$((waited + 1))
+    sleep 1
+done
+found=unknown
+for name in new open undoing undone committed refused rolled-back; do
+    [ ! -e "$DIR/$name" ] || found=$name
+done
+file journal "$DIR/journal"
+emit outcome 0 "$found"

@@ -1,0 +1,385 @@
+# shellcheck shell=sh
+# Puts back what this run changed. Works at the console, in single-user mode, at boot and from the guard; needs
+# neither the network nor pve-harden nor, for local files, quorum.
+#
+#   undo.sh guard|failure|operator|console|exit     the whole run
+#   undo.sh boot-local|boot-pve                     the same in two steps while the node boots
+#   undo.sh step RUN NUMBER BY                      one step of RUN, as part of the rollback run in folder BY
+
+DIR=$(cd "${0%/*}" && pwd) || exit 1
+# shellcheck source=src/apply/remote/lib.sh
+. "$DIR/lib.sh"
+MODE=${1:-console}
+cd / || exit 1
+FAILED=
+KEPT=
+BY=
+
+complain() { # NUMBER TEXT
+    FAILED="$FAILED $1"
+    journal "undo-failed $1 $(printf '%s' "$2" | one_line)"
+}
+
+# ---- taking the run over ----------------------------------------------------------------------------------------
+
+claim() {
+    rm -f "$DIR/reserve"
+    case $(outcome) in
+    open) move_outcome open undoing || exit 0 ;;
+    undoing) ;;
+    committed) [ "$MODE" = console ] && move_outcome committed undoing || exit 0 ;;
+    new)
+        move_outcome new refused
+        exit 0
+        ;;
+    *) exit 0 ;;
+    esac
+    journal "undoing $MODE"
+}
+
+# Nothing may go on changing while it is put back. The unit that applies is stopped with all its children; apply.sh
+# itself comes here by exec when a step failed.
+stop_apply() {
+    booted || return 0
+    [ "$MODE" = failure ] || systemctl stop "pve-harden-apply-$RUN.service" 2>/dev/null
+    if [ "$MODE" = guard ] || [ "$MODE" = failure ]; then
+        # This very process runs in one of the guard's services; its timers are all that must go.
+        systemctl stop "pve-harden-guard-$RUN-*.timer" 2>/dev/null
+    else
+        systemctl stop "pve-harden-guard-$RUN-*.timer" "pve-harden-guard-$RUN-*.service" 2>/dev/null
+    fi
+    exec 9>/run/pve-harden.lock
+    flock -w 30 9 || true
+    [ -e "$DIR/undoing" ] || exit 0
+}
+
+# An interrupted dpkg would leave a package half configured; packages themselves stay.
+settle_packages() {
+    grep -qx packages "$DIR"/before/*/step 2>/dev/null || return 0
+    [ -z "$(dpkg --audit 2>/dev/null)" ] ||
+        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 timeout 300 dpkg --configure -a --force-confold </dev/null >>"$DIR/apt.log" 2>&1 || true
+}
+
+# ---- steps, newest first ----------------------------------------------------------------------------------------
+
+begun() {
+    sed -n 's/^[0-9]* begin \([0-9]*\)$/\1/p' "$DIR/journal" | sort -u
+}
+
+in_scope() { # BEFORE-ENTRY: whether this pass may touch it
+    case $MODE in
+    boot-local) [ ! -e "$1/path" ] || ! on_pmxcfs "$(cat "$1/path")" ;;
+    boot-pve) [ -e "$1/path" ] && on_pmxcfs "$(cat "$1/path")" ;;
+    *) return 0 ;;
+    esac
+}
+
+undo_entry() { # RUN-FOLDER NUMBER
+    entry="$1/before/$2"
+    case $(cat "$entry/step") in
+    file | directory) restore_path "$entry" ;;
+    packages | pam-profiles) TOUCHED_PAM="$1/before/pam" TOUCHED_ACCOUNTS="$1/before/accounts" ;;
+    group | user-groups | user-password | user-lock | user-shell | user-aging) TOUCHED_ACCOUNTS="$1/before/accounts" ;;
+    user)
+        TOUCHED_ACCOUNTS="$1/before/accounts"
+        undo_home "$entry"
+        ;;
+    unit) undo_unit "$entry" ;;
+    restore) undo_restore "$entry" ;;
+    *) return 1 ;;
+    esac
+}
+
+# A home that holds only what the run put there goes; one with data of its own stays, and its account is locked.
+undo_home() { # ENTRY
+    home_user=$(sed -n 1p "$1/arguments")
+    home_path=$(sed -n 4p "$1/arguments")
+    getent passwd "$home_user" >/dev/null || return 0
+    [ -d "$home_path" ] && [ ! -L "$home_path" ] || return 0
+    if [ ! -e "$1/home.listing" ] || home_holds_nothing_else "$1" "$home_path"; then
+        rm -rf --one-file-system "$home_path"
+    else
+        KEPT="$KEPT $home_user"
+        [ -z "$BY" ] || echo "$home_user" >>"$BY/kept"
+        journal "kept $home_user its home holds data of its own; the account is locked, not deleted"
+    fi
+}
+
+# The folder of keys is the run's own, whichever of its steps are undone already.
+home_holds_nothing_else() { # ENTRY HOME
+    home_now=$(home_listing "$2" | without_keys)
+    home_then=$(without_keys <"$1/home.listing")
+    [ "$home_now" = "$home_then" ]
+}
+
+without_keys() {
+    grep -v -e '^ d ' -e '^\.ssh d ' -e '^\.ssh/authorized_keys f ' -e '/\.ssh/authorized_keys$'
+}
+
+undo_unit() { # ENTRY
+    unit=$(sed -n 1p "$1/arguments")
+    verb=$(sed -n 2p "$1/arguments")
+    case $verb in
+    reload | try-restart) RELOADS="$RELOADS $unit" ;;
+    enable-now | disable-now)
+        booted || return 0
+        case $(sed -n 2p "$1/unit") in
+        enabled) systemctl -q enable "$unit" ;;
+        disabled) systemctl -q disable "$unit" ;;
+        esac
+        case $MODE in boot-*) return 0 ;; esac
+        case $(sed -n 1p "$1/unit") in
+        active) systemctl start "$unit" ;;
+        *) systemctl stop "$unit" ;;
+        esac
+        ;;
+    esac
+}
+
+# The undo of a rollback's step: what the rollback overwrote comes back.
+undo_restore() { # ENTRY
+    if [ -e "$1/path" ]; then
+        restore_path "$1"
+    fi
+    if [ -d "$1/home" ]; then
+        restored_run=$(sed -n 1p "$1/arguments")
+        restored_step=$(sed -n 2p "$1/arguments")
+        restored_home=$(sed -n 4p "$ROOT/runs/$restored_run/before/$restored_step/arguments")
+        [ -d "$restored_home" ] || cp -a -- "$1/home" "$restored_home"
+    fi
+    RELOADS="$RELOADS ssh.service"
+    TOUCHED_ACCOUNTS="$DIR/before/accounts"
+    TOUCHED_PAM="$DIR/before/pam"
+}
+
+# ---- accounts and PAM as objects --------------------------------------------------------------------------------
+
+restore_pam() {
+    [ -n "$TOUCHED_PAM" ] && [ -e "$TOUCHED_PAM/list" ] || return 0
+    restore_set "$TOUCHED_PAM" || complain pam 'the PAM files could not be restored'
+}
+
+# Byte for byte when nobody else changed the databases since; one inverse call per step when somebody did, so that
+# their change is not lost.
+restore_accounts() { # RUN-FOLDER
+    [ -n "$TOUCHED_ACCOUNTS" ] && [ -e "$TOUCHED_ACCOUNTS/list" ] || return 0
+    if [ -z "$KEPT" ] && accounts_are_as_left "$1"; then
+        restore_set "$TOUCHED_ACCOUNTS" || complain accounts 'the account databases could not be restored'
+        return
+    fi
+    for number in $(steps_of "$1" | sort -r); do
+        invert_account_step "$1/before/$number" "$TOUCHED_ACCOUNTS/images" || complain "$number" 'an account could not be put back'
+    done
+}
+
+accounts_are_as_left() { # RUN-FOLDER
+    # shellcheck disable=SC2086
+    accounts_now=$(set_digest $ACCOUNT_FILES)
+    if [ -e "$1/committed" ] || [ -e "$1/state.json" ]; then
+        grep -qF "\"accounts\":\"$accounts_now\"" "$1/state.json" 2>/dev/null
+        return
+    fi
+    # A step that was cut is not in the digest yet; then the last change is this run's own.
+    [ "$(sed -n 's/^[0-9]* begin //p' "$1/journal" | tail -n 1)" = "$(sed -n 's/^[0-9]* done //p' "$1/journal" | tail -n 1)" ] || return 0
+    [ ! -e "$1/accounts.digest" ] || [ "$(cat "$1/accounts.digest")" = "$accounts_now" ]
+}
+
+steps_of() { # RUN-FOLDER: numbers of begun steps
+    sed -n 's/^[0-9]* begin \([0-9]*\)$/\1/p' "$1/journal" | sort -u
+}
+
+old_field() { # DATABASE NAME FIELD of the image saved before the run
+    sed -n "s/^\($2:.*\)\$/\1/p" "$OLD/etc/$1" 2>/dev/null | head -n 1 | cut -d: -f"$3"
+}
+
+invert_account_step() { # ENTRY IMAGES
+    OLD=$2
+    invert_name=$(sed -n 1p "$1/arguments" 2>/dev/null)
+    case $(cat "$1/step") in
+    user)
+        getent passwd "$invert_name" >/dev/null || return 0
+        case " $KEPT " in
+        *" $invert_name "*) usermod -L -e 1 -- "$invert_name" ;;
+        *) userdel -f -- "$invert_name" >/dev/null 2>&1 || ! getent passwd "$invert_name" >/dev/null ;;
+        esac
+        ;;
+    group)
+        grep -q "^$invert_name:" "$OLD/etc/group" || [ -n "$KEPT" ] || ! getent group "$invert_name" >/dev/null ||
+            groupdel "$invert_name"
+        ;;
+    user-groups) invert_groups "$invert_name" ;;
+    user-password)
+        getent passwd "$invert_name" >/dev/null || return 0
+        printf '%s:%s\n' "$invert_name" "$(old_field shadow "$invert_name" 2)" | chpasswd -e
+        ;;
+    user-lock)
+        getent passwd "$invert_name" >/dev/null || return 0
+        printf '%s:%s\n' "$invert_name" "$(old_field shadow "$invert_name" 2)" | chpasswd -e &&
+            chage -E "$(or_never "$(old_field shadow "$invert_name" 8)")" -- "$invert_name"
+        ;;
+    user-shell) usermod -s "$(old_field passwd "$invert_name" 7)" -- "$invert_name" ;;
+    user-aging)
+        getent passwd "$invert_name" >/dev/null || return 0
+        chage -m "$(or_never "$(old_field shadow "$invert_name" 4)")" -M "$(or_never "$(old_field shadow "$invert_name" 5)")" \
+            -W "$(or_never "$(old_field shadow "$invert_name" 6)")" -I "$(or_never "$(old_field shadow "$invert_name" 7)")" -- "$invert_name"
+        ;;
+    esac
+}
+
+or_never() {
+    printf '%s' "${1:--1}"
+}
+
+invert_groups() { # NAME
+    for invert_group in $(sed -n 2p "$entry_arguments" | tr , ' '); do
+        grep "^$invert_group:" "$OLD/etc/group" | cut -d: -f4 | tr , '\n' | grep -qxF "$1" ||
+            gpasswd -d "$1" "$invert_group" >/dev/null 2>&1
+    done
+    for invert_group in $(sed -n 3p "$entry_arguments" | tr , ' '); do
+        gpasswd -a "$1" "$invert_group" >/dev/null 2>&1
+    done
+    return 0
+}
+
+# ---- services ---------------------------------------------------------------------------------------------------
+
+# sshd may be down by now: then it is started again, on the files that were just restored.
+reload_units() {
+    case $MODE in boot-*) return 0 ;; esac
+    booted || return 0
+    # shellcheck disable=SC2086
+    for unit in $(printf '%s\n' $RELOADS | sort -u); do
+        if [ "$unit" = ssh.service ]; then
+            systemctl reset-failed ssh.service 2>/dev/null
+            systemctl reload-or-restart ssh.service || complain ssh 'sshd did not come back'
+        else
+            systemctl try-reload-or-restart "$unit" || complain "$unit" 'did not come back'
+        fi
+    done
+    RELOADS=
+}
+
+# ---- the whole run ----------------------------------------------------------------------------------------------
+
+# The way in comes first: what a stage's units need is reloaded before the next older stage is looked at.
+undo_all() {
+    RELOADS=
+    TOUCHED_PAM=
+    TOUCHED_ACCOUNTS=
+    last_stage=
+    for number in $(begun | sort -r); do
+        stage=$(cat "$DIR/before/$number/stage" 2>/dev/null)
+        [ "$stage" = "$last_stage" ] || reload_units
+        last_stage=$stage
+        entry_arguments="$DIR/before/$number/arguments"
+        in_scope "$DIR/before/$number" || continue
+        undo_entry "$DIR" "$number" >/dev/null 2>"$DIR/undo.error" || complain "$number" "$(cat "$DIR/undo.error")"
+        journal "restored $number"
+    done
+    reload_units
+    if [ "$MODE" != boot-pve ]; then
+        # A password proof that was cut leaves its account behind.
+        if getent passwd pve-harden-proof >/dev/null 2>&1; then TOUCHED_ACCOUNTS="$DIR/before/accounts"; fi
+        restore_pam
+        restore_accounts "$DIR"
+        getent passwd pve-harden-proof >/dev/null 2>&1 && userdel pve-harden-proof 2>/dev/null
+    fi
+    return 0
+}
+
+finish() {
+    if [ -n "$FAILED" ]; then
+        mkdir -p /run/motd.d 2>/dev/null
+        printf '\n  pve-harden: the undo of run %s failed; run /usr/local/sbin/pve-harden-undo as root.\n\n' "$RUN" >/run/motd.d/pve-harden 2>/dev/null
+        exit 1
+    fi
+    rm -rf "$DIR/data" "$DIR/candidate"
+    journal undone
+    move_outcome undoing undone
+    case $MODE in boot-*) remove_boot_units boot ;; *) remove_boot_units running ;; esac
+    disarm
+}
+
+has_pmxcfs_steps() {
+    for pmxcfs_entry in "$DIR"/before/*/path; do
+        [ -e "$pmxcfs_entry" ] && on_pmxcfs "$(cat "$pmxcfs_entry")" && return 0
+    done
+    return 1
+}
+
+# ---- one step of a committed run, for a rollback ----------------------------------------------------------------
+
+undo_one() { # RUN NUMBER BY
+    RELOADS=
+    TOUCHED_PAM=
+    TOUCHED_ACCOUNTS=
+    BY=$3
+    KEPT=$([ ! -e "$BY/kept" ] || tr '\n' ' ' <"$BY/kept")
+    source_run="$ROOT/runs/$1"
+    entry_arguments="$source_run/before/$2/arguments"
+    case $(cat "$source_run/before/$2/step") in
+    file | directory) restore_path "$source_run/before/$2" ;;
+    unit)
+        MODE=operator
+        undo_unit "$source_run/before/$2" && reload_units
+        ;;
+    packages | pam-profiles) restore_set "$source_run/before/pam" ;;
+    *) rollback_account_step "$source_run" "$2" ;;
+    esac
+    [ -z "$FAILED" ]
+}
+
+# The first account step that a rollback meets decides for the whole run: exact images, or one inverse call each.
+rollback_account_step() { # RUN-FOLDER NUMBER
+    decision="$BY/accounts.${1##*/}"
+    if [ ! -e "$decision" ]; then
+        if accounts_are_as_left "$1" && rollback_homes_are_ours "$1"; then echo exact; else echo inverse; fi >"$decision"
+    fi
+    [ "$(cat "$1/before/$2/step")" != user ] || undo_home "$1/before/$2"
+    if [ "$(cat "$decision")" = inverse ]; then
+        invert_account_step "$1/before/$2" "$1/before/accounts/images"
+    elif [ "$2" = "$(first_account_step "$1")" ]; then
+        restore_set "$1/before/accounts"
+    fi
+}
+
+rollback_homes_are_ours() { # RUN-FOLDER
+    for listing in "$1"/before/*/home.listing; do
+        [ -e "$listing" ] || continue
+        ours_home=$(sed -n 4p "${listing%/*}/arguments")
+        [ ! -d "$ours_home" ] || home_holds_nothing_else "${listing%/*}" "$ours_home" || return 1
+    done
+}
+
+first_account_step() { # RUN-FOLDER
+    grep -lxE 'group|user|user-groups|user-password|user-lock|user-shell|user-aging' "$1"/before/*/step | sort | head -n 1 |
+        sed 's|/step$||; s|.*/||'
+}
+
+case $MODE in
+step)
+    undo_one "$2" "$3" "$4"
+    exit
+    ;;
+boot-pve)
+    [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ] || exit 0
+    has_pmxcfs_steps || exit 0
+    mountpoint -q /etc/pve || exit 1
+    ;;
+esac
+
+# The unit that applies ended without a decision: the guard need not wait for its time.
+if [ "$MODE" = exit ]; then
+    [ -e "$DIR/open" ] || exit 0
+    systemctl start --no-block "pve-harden-guard-$RUN-$(cat "$DIR/guard").service"
+    exit 0
+fi
+
+claim
+case $MODE in boot-*) ;; *) stop_apply ;; esac
+settle_packages
+undo_all
+if [ "$MODE" = boot-local ] && has_pmxcfs_steps; then
+    exit 0
+fi
+finish

@@ -1,0 +1,274 @@
+//! From actions to the lines of `steps.sh`, which `remote/apply.sh` reads twice: once to save what is there, once to
+//! change it.
+
+use std::fmt::Write as _;
+
+use crate::change::{Action, Change, FileChange, Stage, UnitVerb, Validate};
+use crate::transport::quote;
+
+/// What a run's folder holds besides the constant scripts.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// Text of `steps.sh`.
+    pub script: String,
+    /// Files below `data/`: name → content.
+    pub data: Vec<(String, String)>,
+}
+
+/// Where the run stops and waits for a mark.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stops {
+    /// A fresh login of an administrator after the accounts stage.
+    pub accounts: bool,
+    /// One real password authentication on the node before the last two stages.
+    pub password: bool,
+}
+
+/// Numbers the changes in the order given (which must be the plan's) and writes one line for each.
+pub(super) fn render(changes: &[Change], stops: Stops) -> Steps {
+    let mut steps = Steps::default();
+    let mut number = 0;
+    for stage in Stage::ALL {
+        let of_stage: Vec<&Change> = changes.iter().filter(|change| change.stage == stage).collect();
+        if !of_stage.is_empty() {
+            line(&mut steps.script, "stage", &[stage.name()]);
+        }
+        for change in of_stage {
+            number += 1;
+            step(&mut steps, number, &change.action);
+        }
+        if stage == Stage::Accounts && stops.accounts {
+            steps.script.push_str("proof accounts\n");
+        }
+        if stage == Stage::Services && stops.password {
+            steps.script.push_str("password_proof\n");
+        }
+    }
+    steps
+}
+
+/// Lines of a rollback: each saved step of the named runs, newest first.
+pub(super) fn render_rollback(steps: &[(String, String)]) -> String {
+    let mut script = String::new();
+    line(&mut script, "stage", &["rollback"]);
+    for (index, (run, number)) in steps.iter().enumerate() {
+        line(&mut script, "step", &[&format!("{:03}", index + 1), "restore", run, number]);
+    }
+    script
+}
+
+fn step(steps: &mut Steps, number: usize, action: &Action) {
+    let number = format!("{number:03}");
+    let mode_text;
+    let (kind, arguments): (&str, Vec<String>) = match action {
+        Action::File(file) => ("file", file_step(steps, &number, file)),
+        Action::Directory { path, mode, owner, group } => {
+            mode_text = octal(*mode);
+            ("directory", vec![path.clone(), mode_text, owner.clone(), group.clone()])
+        }
+        Action::Packages { install } => ("packages", install.clone()),
+        Action::PamProfiles { enable, disable } => ("pam-profiles", pam_arguments(enable, disable)),
+        Action::Group { name, system } => {
+            ("group", vec![name.clone(), if *system { "system" } else { "ordinary" }.into()])
+        }
+        Action::User { name, full_name, shell, home, groups } => {
+            ("user", vec![name.clone(), full_name.clone(), shell.clone(), home.clone(), groups.join(",")])
+        }
+        Action::UserGroups { name, join, leave } => {
+            ("user-groups", vec![name.clone(), join.join(","), leave.join(",")])
+        }
+        Action::UserPassword { name, hash } => {
+            steps.data.push((format!("{number}.secret"), hash.expose().to_owned()));
+            ("user-password", vec![name.clone()])
+        }
+        Action::UserLock { name, locked } => {
+            ("user-lock", vec![name.clone(), if *locked { "locked" } else { "unlocked" }.into()])
+        }
+        Action::UserShell { name, shell } => ("user-shell", vec![name.clone(), shell.clone()]),
+        Action::UserAging { name, min_days, max_days, warn_days, inactive_days } => (
+            "user-aging",
+            [name.clone()]
+                .into_iter()
+                .chain([min_days, max_days, warn_days, inactive_days].map(ToString::to_string))
+                .collect(),
+        ),
+        Action::Unit { unit, verb } => ("unit", vec![unit.clone(), verb_word(*verb).into()]),
+    };
+    let mut words: Vec<&str> = vec![&number, kind];
+    words.extend(arguments.iter().map(String::as_str));
+    line(&mut steps.script, "step", &words);
+}
+
+fn file_step(steps: &mut Steps, number: &str, file: &FileChange) -> Vec<String> {
+    let (mode, owner, group) = match &file.after {
+        Some(after) => {
+            steps.data.push((format!("{number}.after"), after.content.clone()));
+            (octal(after.mode), after.owner.clone(), after.group.clone())
+        }
+        None => (String::new(), String::new(), String::new()),
+    };
+    let validate = match &file.validate {
+        None => "",
+        Some(Validate::Sudoers) => "sudoers",
+        Some(Validate::Sshd { expect }) => {
+            steps.data.push((format!("{number}.sshd"), expectations(expect)));
+            "sshd"
+        }
+    };
+    vec![file.path.clone(), mode, owner, group, validate.into()]
+}
+
+fn expectations(expect: &[crate::change::SshdExpectation]) -> String {
+    let mut text = String::new();
+    for case in expect {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "case {}", case.case);
+        for (keyword, value) in &case.settings {
+            let _ = writeln!(text, "{keyword} {value}");
+        }
+    }
+    text
+}
+
+fn pam_arguments(enable: &[String], disable: &[String]) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for (option, names) in [("--enable", enable), ("--disable", disable)] {
+        if !names.is_empty() {
+            arguments.push(option.into());
+            arguments.extend(names.iter().cloned());
+        }
+    }
+    arguments
+}
+
+const fn verb_word(verb: UnitVerb) -> &'static str {
+    match verb {
+        UnitVerb::Reload => "reload",
+        UnitVerb::TryRestart => "try-restart",
+        UnitVerb::EnableNow => "enable-now",
+        UnitVerb::DisableNow => "disable-now",
+    }
+}
+
+fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+fn line(script: &mut String, command: &str, words: &[&str]) {
+    script.push_str(command);
+    for word in words {
+        script.push(' ');
+        script.push_str(&quote::shell(word));
+    }
+    script.push('\n');
+}
+
+/// Refuses what no step may do or carry, whatever made the plan: units whose stop fences or stops a cluster, and
+/// paths or names that would need escaping in the journal or in state.json.
+pub fn forbidden(action: &Action) -> Option<String> {
+    const NEVER: [&str; 5] = ["corosync", "pve-cluster", "pve-ha-", "watchdog-mux", "reboot"];
+    if let Action::Unit { unit, .. } = action {
+        if NEVER.iter().any(|name| unit.starts_with(name)) {
+            return Some(format!("{unit} is never restarted or stopped"));
+        }
+    }
+    for path in action.touches() {
+        if !path.starts_with('/') || path.contains("/../") || !path.chars().all(|c| c.is_ascii_graphic() && !"\"\\'`$".contains(c)) {
+            return Some(format!("{path:?} is not a path this tool writes"));
+        }
+    }
+    if let Action::User { full_name, .. } = action {
+        if full_name.chars().any(|c| c.is_control() || c == ':' || c == ',') {
+            return Some(format!("{full_name:?} cannot be written as full name"));
+        }
+    }
+    names(action)
+        .into_iter()
+        .find(|name| {
+            name.is_empty()
+                || name.starts_with('-')
+                || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-/@:".contains(c))
+        })
+        .map(|name| format!("{name:?} is not a name this tool uses"))
+}
+
+fn names(action: &Action) -> Vec<&str> {
+    match action {
+        Action::File(file) => file.after.iter().flat_map(|after| [after.owner.as_str(), &after.group]).collect(),
+        Action::Directory { owner, group, .. } => vec![owner, group],
+        Action::Packages { install } => install.iter().map(String::as_str).collect(),
+        Action::PamProfiles { enable, disable } => enable.iter().chain(disable).map(String::as_str).collect(),
+        Action::Group { name, .. }
+        | Action::UserPassword { name, .. }
+        | Action::UserLock { name, .. }
+        | Action::UserAging { name, .. } => vec![name],
+        Action::User { name, shell, home, groups, .. } => {
+            [name, shell, home].into_iter().chain(groups).map(String::as_str).collect()
+        }
+        Action::UserGroups { name, join, leave } => {
+            std::iter::once(name).chain(join).chain(leave).map(String::as_str).collect()
+        }
+        Action::UserShell { name, shell } => vec![name, shell],
+        Action::Unit { unit, .. } => vec![unit],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::FileImage;
+    use crate::secret::Secret;
+
+    fn change(stage: Stage, action: Action) -> Change {
+        Change { controls: vec!["x.y".into()], stage, summary: String::new(), interrupts: None, action }
+    }
+
+    #[test]
+    fn steps_follow_the_stages_and_secrets_stay_out_of_the_script() {
+        let changes = [
+            change(Stage::Ssh, Action::Unit { unit: "ssh.service".into(), verb: UnitVerb::Reload }),
+            change(Stage::Accounts, Action::Group { name: "pve-admins".into(), system: false }),
+            change(Stage::Accounts, Action::UserPassword { name: "ops".into(), hash: Secret::new("$y$secret") }),
+            change(
+                Stage::Services,
+                Action::File(FileChange {
+                    path: "/etc/x".into(),
+                    before: None,
+                    after: Some(FileImage::root("it's", 0o644)),
+                    validate: None,
+                }),
+            ),
+        ];
+        let steps = render(&changes, Stops { accounts: true, password: true });
+        insta::assert_snapshot!(steps.script, @r"
+        stage 'accounts'
+        step '001' 'group' 'pve-admins' 'ordinary'
+        step '002' 'user-password' 'ops'
+        proof accounts
+        stage 'services'
+        step '003' 'file' '/etc/x' '0644' 'root' 'root' ''
+        password_proof
+        stage 'ssh'
+        step '004' 'unit' 'ssh.service' 'reload'
+        ");
+        assert_eq!(steps.data, [("002.secret".into(), "$y$secret".into()), ("003.after".into(), "it's".to_owned())]);
+    }
+
+    #[test]
+    fn what_fences_a_cluster_is_forbidden() {
+        for unit in ["corosync.service", "pve-cluster.service", "pve-ha-lrm.service", "watchdog-mux.service", "reboot.target"] {
+            let action = Action::Unit { unit: unit.into(), verb: UnitVerb::TryRestart };
+            assert!(forbidden(&action).is_some(), "{unit}");
+        }
+        assert_eq!(forbidden(&Action::Unit { unit: "ssh.service".into(), verb: UnitVerb::Reload }), None);
+    }
+
+    #[test]
+    fn odd_paths_and_names_are_forbidden() {
+        for path in ["etc/x", "/etc/a\nb", "/etc/\"x", "/etc/../x", "/etc/a b"] {
+            let action = Action::Directory { path: path.into(), mode: 0o755, owner: "root".into(), group: "root".into() };
+            assert!(forbidden(&action).is_some(), "{path}");
+        }
+        assert!(forbidden(&Action::Group { name: "-x".into(), system: false }).is_some());
+    }
+}
