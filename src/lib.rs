@@ -12,6 +12,7 @@
 //! - [`render`]: models in, text out. → `plan`, `controls`, `change`, `report`
 //! - [`cli`]: argv, prompts, files; wires the rooms. Nothing imports it.
 
+pub mod apply;
 pub mod change;
 pub mod cli;
 pub mod controls;

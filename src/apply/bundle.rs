@@ -11,7 +11,7 @@ use super::steps::{self, Steps, Stops};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Expect, Plan, Proof};
 use crate::profile::policy::Digests;
-use crate::transport::program::Program;
+use crate::transport::Program;
 use crate::transport::quote;
 
 const SCRIPTS: [(&str, &str); 6] = [

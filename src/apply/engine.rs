@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::journal::{self, Entry, Event};
-use crate::transport::frames::Frame;
-use crate::transport::program::Program;
+use crate::transport::Frame;
+use crate::transport::Program;
 use crate::transport::quote;
 
 const PROVE: &str = include_str!("remote/prove.sh");
@@ -32,7 +32,7 @@ pub trait Node {
     type Error: std::fmt::Display;
 
     /// Runs a program over the open connection, each frame sent on as it arrives.
-    fn follow(&self, program: &Program, frames: mpsc::Sender<Frame>) -> impl Future<Output = Result<(), Self::Error>>;
+    fn follow(&self, program: &Program, frames: mpsc::UnboundedSender<Frame>) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Runs a program over the open connection, or over a new one when that is lost.
     fn run(&self, program: &Program) -> impl Future<Output = Result<Vec<Frame>, Self::Error>>;
@@ -84,11 +84,11 @@ pub async fn drive<N: Node>(
     interrupt: impl Future<Output = ()>,
     mut told: impl FnMut(&Entry),
 ) -> Outcome {
-    let (sender, mut frames) = mpsc::channel(64);
-    let mut state = State { run, cause: None, undo_failed: None, deadline: Instant::now() + Duration::from_secs(120) };
+    let (sender, mut frames) = mpsc::unbounded_channel();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut state = State { run, cause: None, undo_failed: None, deadline, armed: false, wants_out: false };
     let follow = node.follow(program, sender);
     tokio::pin!(follow, interrupt);
-    let mut interrupted = false;
     let mut link = None;
     loop {
         tokio::select! {
@@ -101,7 +101,11 @@ pub async fn drive<N: Node>(
                     if let Some(outcome) = state.settle(&entry) {
                         return outcome;
                     }
-                    if let Some(task) = state.proof_wanted(&entry.event) {
+                    if state.wants_out {
+                        if entry.event.renews_guard() {
+                            request_undo(node, run).await;
+                        }
+                    } else if let Some(task) = state.proof_wanted(&entry.event) {
                         // The journal waits in the channel meanwhile; the node waits for this very proof.
                         let proved = tokio::select! {
                             proved = prove(node, run, task) => proved,
@@ -109,20 +113,21 @@ pub async fn drive<N: Node>(
                                 link = Some(end.err().map(|error| error.to_string()));
                                 Err("the connection was lost".into())
                             }
-                            () = &mut interrupt, if !interrupted => { interrupted = true; Err("interrupted".into()) }
+                            () = &mut interrupt => Err("interrupted".into()),
                         };
                         if let Err(why) = proved {
-                            state.cause.get_or_insert(why);
+                            state.get_out(why);
                             request_undo(node, run).await;
                         }
                     }
                 }
                 None => break,
             },
-            () = &mut interrupt, if !interrupted => {
-                interrupted = true;
-                state.cause.get_or_insert_with(|| "interrupted".into());
-                request_undo(node, run).await;
+            () = &mut interrupt, if !state.wants_out => {
+                state.get_out("interrupted".into());
+                if state.armed {
+                    request_undo(node, run).await;
+                }
             }
             end = &mut follow, if link.is_none() => link = Some(end.err().map(|error| error.to_string())),
         }
@@ -138,11 +143,21 @@ struct State<'a> {
     undo_failed: Option<String>,
     /// When the node's guard fires at the latest.
     deadline: Instant,
+    /// The node has something to undo.
+    armed: bool,
+    /// No proof is given any more; the undo is asked for whenever the node might have missed it.
+    wants_out: bool,
 }
 
 impl State<'_> {
+    fn get_out(&mut self, why: String) {
+        self.wants_out = true;
+        self.cause.get_or_insert(why);
+    }
+
     /// Only for lines that arrive as they are written: a journal read later says nothing about now.
     fn note_deadline(&mut self, event: &Event) {
+        self.armed |= event.renews_guard();
         if let Event::Armed { seconds } | Event::Stage { seconds, .. } | Event::Proof { seconds, .. } | Event::Window { seconds } =
             event
         {
@@ -293,7 +308,7 @@ mod tests {
         run: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
         asked: RefCell<Vec<String>>,
         after_run: Vec<&'static str>,
-        waiting: RefCell<Option<mpsc::Sender<Frame>>>,
+        waiting: RefCell<Option<mpsc::UnboundedSender<Frame>>>,
     }
 
     fn frame(name: &str, status: i32, body: &str) -> Frame {
@@ -303,9 +318,9 @@ mod tests {
     impl Node for Fake {
         type Error = String;
 
-        async fn follow(&self, _: &Program, frames: mpsc::Sender<Frame>) -> Result<(), String> {
+        async fn follow(&self, _: &Program, frames: mpsc::UnboundedSender<Frame>) -> Result<(), String> {
             for line in &self.journal {
-                frames.send(frame("journal", 0, line)).await.map_err(|error| error.to_string())?;
+                frames.send(frame("journal", 0, line)).map_err(|error| error.to_string())?;
             }
             if self.cut {
                 return Err("connection reset".into());
@@ -319,7 +334,7 @@ mod tests {
             let waiting = self.waiting.borrow().clone();
             if let Some(frames) = waiting {
                 for line in &self.after_run {
-                    let _ = frames.send(frame("journal", 0, line)).await;
+                    let _ = frames.send(frame("journal", 0, line));
                 }
             }
             self.run.borrow_mut().pop_front().unwrap_or_else(|| Ok(Vec::new()))
@@ -330,7 +345,7 @@ mod tests {
             let answer = self.fresh.borrow_mut().pop_front().unwrap_or_else(|| Err("refused".into()));
             let waiting = self.waiting.borrow().clone();
             if let (Ok(_), Some(frames)) = (&answer, waiting) {
-                let _ = frames.send(frame("journal", 0, "9 committed ops")).await;
+                let _ = frames.send(frame("journal", 0, "9 committed ops"));
             }
             answer
         }

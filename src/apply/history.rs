@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::bundle::{Meta, Undone};
 use super::journal::{self, Entry, Event};
-use crate::transport::frames::Frame;
-use crate::transport::program::Program;
+use crate::transport::Frame;
+use crate::transport::Program;
 
 /// The program that lists the runs.
 pub fn program() -> Program {

@@ -104,6 +104,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether the node has a guard from here on, or a new one.
+    pub const fn renews_guard(&self) -> bool {
+        matches!(self, Self::Armed { .. } | Self::Stage { .. } | Self::Proof { .. } | Self::Window { .. })
+    }
+
     /// Whether the run's outcome is known after this line.
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Committed { .. } | Self::Undone | Self::Refused { .. })

@@ -9,4 +9,7 @@ pub mod bundle;
 pub mod engine;
 pub mod history;
 pub mod journal;
-pub mod steps;
+mod over_ssh;
+mod steps;
+
+pub use over_ssh::SshNode;
