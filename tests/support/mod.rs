@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod lab;
 pub mod sshd;
 
 /// A test whose prerequisite is missing says so; under CI=true that is a failure.

@@ -1,0 +1,3 @@
+//! Promises, shown on lab nodes with the real components.
+
+mod runs;
