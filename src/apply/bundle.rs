@@ -107,10 +107,8 @@ pub fn program(plan: &Plan, order: &Order) -> Result<Program> {
         }
     }
     let accounts = plan.proofs.iter().any(|p| matches!(p, Proof::AdminLogin { after_accounts: true, .. }));
-    let stops = Stops {
-        accounts: accounts && !order.windows.manual,
-        password: plan.proofs.contains(&Proof::PasswordAuth),
-    };
+    let stops =
+        Stops { accounts: accounts && !order.windows.manual, password: plan.proofs.contains(&Proof::PasswordAuth) };
     let steps = steps::render(&plan.changes, stops);
     let mut files = common_files(order, &steps);
     files.insert("expect".into(), expected(plan));
@@ -156,7 +154,9 @@ fn common_files(order: &Order, steps: &Steps) -> BTreeMap<String, String> {
 fn peer_line(peer: &PeerPair) -> String {
     let words = [&peer.name, &peer.address, &peer.own_name, &peer.own_address];
     let plain = |word: &&String| {
-        !word.is_empty() && !word.starts_with('-') && word.chars().all(|c| c.is_ascii_alphanumeric() || ".:-".contains(c))
+        !word.is_empty()
+            && !word.starts_with('-')
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || ".:-".contains(c))
     };
     if words.iter().all(plain) {
         format!("{} {} {} {}\n", peer.name, peer.address, peer.own_name, peer.own_address)

@@ -32,7 +32,11 @@ pub trait Node {
     type Error: std::fmt::Display;
 
     /// Runs a program over the open connection, each frame sent on as it arrives.
-    fn follow(&self, program: &Program, frames: mpsc::UnboundedSender<Frame>) -> impl Future<Output = Result<(), Self::Error>>;
+    fn follow(
+        &self,
+        program: &Program,
+        frames: mpsc::UnboundedSender<Frame>,
+    ) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Runs a program over the open connection, or over a new one when that is lost.
     fn run(&self, program: &Program) -> impl Future<Output = Result<Vec<Frame>, Self::Error>>;
@@ -158,8 +162,10 @@ impl State<'_> {
     /// Only for lines that arrive as they are written: a journal read later says nothing about now.
     fn note_deadline(&mut self, event: &Event) {
         self.armed |= event.renews_guard();
-        if let Event::Armed { seconds } | Event::Stage { seconds, .. } | Event::Proof { seconds, .. } | Event::Window { seconds } =
-            event
+        if let Event::Armed { seconds }
+        | Event::Stage { seconds, .. }
+        | Event::Proof { seconds, .. }
+        | Event::Window { seconds } = event
         {
             self.deadline = Instant::now() + Duration::from_secs(u64::from(*seconds));
         }
@@ -209,10 +215,9 @@ fn entry_of(frame: &Frame) -> Option<Entry> {
     let text = String::from_utf8_lossy(&frame.body);
     match frame.name.as_str() {
         "journal" => Some(journal::parse(text.trim_end())),
-        "refused" => Some(Entry {
-            time: 0,
-            event: Event::Refused { word: "prepare".into(), why: text.trim_end().to_owned() },
-        }),
+        "refused" => {
+            Some(Entry { time: 0, event: Event::Refused { word: "prepare".into(), why: text.trim_end().to_owned() } })
+        }
         _ => None,
     }
 }
@@ -253,7 +258,9 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
     while Instant::now() < state.deadline + AFTER_DEADLINE {
         let wait = (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs();
         let text = format!("RUN={}\nWAIT={wait}\n{STATUS}", quote::shell(&state.run.id));
-        match timeout_at(state.deadline + AFTER_DEADLINE + Duration::from_secs(10), node.run(&Program::new(&text))).await {
+        match timeout_at(state.deadline + AFTER_DEADLINE + Duration::from_secs(10), node.run(&Program::new(&text)))
+            .await
+        {
             Ok(Ok(frames)) => {
                 if let Some(outcome) = read_status(state, &frames, lost, &mut told) {
                     return outcome;
@@ -271,7 +278,10 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
 
 fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut impl FnMut(&Entry)) -> Option<Outcome> {
     let body = |name: &str| {
-        frames.iter().find(|frame| frame.name == name && frame.status == 0).map(|frame| String::from_utf8_lossy(&frame.body))
+        frames
+            .iter()
+            .find(|frame| frame.name == name && frame.status == 0)
+            .map(|frame| String::from_utf8_lossy(&frame.body))
     };
     for entry in journal::parse_all(&body("journal").unwrap_or_default()) {
         let decided = state.settle(&entry);
@@ -284,12 +294,13 @@ fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut i
         }
     }
     match body("outcome")?.trim_end() {
-        "absent" => Some(Outcome::Refused { word: "lost".into(), why: format!("the run did not reach the node: {lost}") }),
+        "absent" => {
+            Some(Outcome::Refused { word: "lost".into(), why: format!("the run did not reach the node: {lost}") })
+        }
         "refused" => Some(Outcome::Refused { word: "lost".into(), why: lost.to_owned() }),
         _ => None,
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -369,8 +380,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_fresh_login_undoes_at_once_and_names_the_cause() {
-        let node =
-            Fake { journal: vec!["1 armed 60", "2 window 60"], after_run: vec!["3 undoing operator", "4 undone"], ..Fake::default() };
+        let node = Fake {
+            journal: vec!["1 armed 60", "2 window 60"],
+            after_run: vec!["3 undoing operator", "4 undone"],
+            ..Fake::default()
+        };
         assert_eq!(
             outcome(&node, false).await,
             Outcome::RolledBack { why: "the proof by a new login failed: refused".into() }
@@ -380,8 +394,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failed_step_is_the_cause() {
-        let node =
-            Fake { journal: vec!["1 armed 60", "2 fail 003 visudo: bad", "3 undoing failure", "4 undone"], ..Fake::default() };
+        let node = Fake {
+            journal: vec!["1 armed 60", "2 fail 003 visudo: bad", "3 undoing failure", "4 undone"],
+            ..Fake::default()
+        };
         assert_eq!(outcome(&node, false).await, Outcome::RolledBack { why: "step 3: visudo: bad".into() });
     }
 
@@ -415,7 +431,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_interrupt_undoes() {
-        let node = Fake { journal: vec!["1 armed 60"], after_run: vec!["3 undoing operator", "4 undone"], ..Fake::default() };
+        let node =
+            Fake { journal: vec!["1 armed 60"], after_run: vec!["3 undoing operator", "4 undone"], ..Fake::default() };
         let result = drive(&node, &Program::new(""), &order(false), async {}, |_| ()).await;
         assert_eq!(result, Outcome::RolledBack { why: "interrupted".into() });
     }

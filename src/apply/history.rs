@@ -120,7 +120,9 @@ pub fn choose<'a>(records: &'a [Record], named: Option<&str>) -> Result<Rollback
     let committed: Vec<&Record> = records
         .iter()
         .rev()
-        .filter(|record| record.outcome == "committed" && record.meta.as_ref().is_none_or(|meta| meta.verb != "rollback"))
+        .filter(|record| {
+            record.outcome == "committed" && record.meta.as_ref().is_none_or(|meta| meta.verb != "rollback")
+        })
         .collect();
     let count = match named {
         None if committed.is_empty() => return Err("no committed run is left to undo".into()),
@@ -128,13 +130,15 @@ pub fn choose<'a>(records: &'a [Record], named: Option<&str>) -> Result<Rollback
         Some(id) => committed.iter().position(|record| record.id == id).ok_or_else(|| not_committed(records, id))? + 1,
     };
     let runs: Vec<&Record> = committed.into_iter().take(count).collect();
-    let steps = runs
-        .iter()
-        .flat_map(|run| {
-            run.steps.iter().rev().filter(|step| run.begun(&step.number)).map(|step| (run.id.clone(), step.number.clone()))
-        })
-        .collect();
+    let steps = runs.iter().flat_map(|run| newest_first(run)).collect();
     Ok(Rollback { runs, steps })
+}
+
+/// Files first, then the services that read them.
+fn newest_first(run: &Record) -> Vec<Undone> {
+    let (units, others): (Vec<&SavedStep>, Vec<&SavedStep>) =
+        run.steps.iter().rev().filter(|step| run.begun(&step.number)).partition(|step| step.kind == "unit");
+    others.into_iter().chain(units).map(|step| (run.id.clone(), step.number.clone())).collect()
 }
 
 fn not_committed(records: &[Record], id: &str) -> String {
@@ -159,7 +163,7 @@ mod tests {
             frame("run", "20260101T000000Z-0001"),
             frame("outcome", "committed"),
             frame("journal", "1 begin 001\n2 done 001\n2 begin 002\n3 note installs sudo=1.9 libx=2\n"),
-            frame("steps", "001 file /etc/a\n002 packages sudo\n003 file /etc/never\n"),
+            frame("steps", "001 file /etc/a\n002 unit ssh.service reload\n003 file /etc/never\n"),
             frame("run", "20260102T000000Z-0002"),
             frame("outcome", "committed"),
             frame("journal", "1 begin 001\n"),
@@ -168,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_run_is_taken_back_and_only_begun_steps() {
+    fn the_newest_run_is_taken_back_only_begun_steps_and_services_last() {
         let records = two_runs();
         assert_eq!(choose(&records, None).unwrap().steps, [(records[1].id.clone(), "001".to_owned())]);
         assert_eq!(records[0].installed(), ["sudo=1.9", "libx=2"]);
         let all = choose(&records, Some("20260101T000000Z-0001")).unwrap();
-        assert_eq!(all.steps.iter().map(|(_, number)| number.as_str()).collect::<Vec<_>>(), ["001", "002", "001"]);
+        assert_eq!(all.steps.iter().map(|(_, number)| number.as_str()).collect::<Vec<_>>(), ["001", "001", "002"]);
     }
 
     #[test]

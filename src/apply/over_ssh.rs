@@ -60,7 +60,8 @@ impl Node for SshNode<'_> {
     async fn fresh(&self, login: &Login, program: &Program) -> Result<Vec<Frame>, Error> {
         let limits = Limits::default().within(ASK_LIMIT);
         let Login::Admin(name) = login else { return self.first_that_answers(program, limits).await };
-        let Some((target, credentials)) = self.candidates.iter().find(|(target, _)| target.user.as_ref() == Some(name)) else {
+        let Some((target, credentials)) = self.candidates.iter().find(|(target, _)| target.user.as_ref() == Some(name))
+        else {
             return Err(Error::Target(format!("there is no login as {name} to try")));
         };
         // The point is the key: a password that still happens to work proves nothing.

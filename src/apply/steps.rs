@@ -173,7 +173,10 @@ pub fn forbidden(action: &Action) -> Option<String> {
         }
     }
     for path in action.touches() {
-        if !path.starts_with('/') || path.contains("/../") || !path.chars().all(|c| c.is_ascii_graphic() && !"\"\\'`$".contains(c)) {
+        if !path.starts_with('/')
+            || path.contains("/../")
+            || !path.chars().all(|c| c.is_ascii_graphic() && !"\"\\'`$".contains(c))
+        {
             return Some(format!("{path:?} is not a path this tool writes"));
         }
     }
@@ -256,7 +259,9 @@ mod tests {
 
     #[test]
     fn what_fences_a_cluster_is_forbidden() {
-        for unit in ["corosync.service", "pve-cluster.service", "pve-ha-lrm.service", "watchdog-mux.service", "reboot.target"] {
+        for unit in
+            ["corosync.service", "pve-cluster.service", "pve-ha-lrm.service", "watchdog-mux.service", "reboot.target"]
+        {
             let action = Action::Unit { unit: unit.into(), verb: UnitVerb::TryRestart };
             assert!(forbidden(&action).is_some(), "{unit}");
         }
@@ -266,7 +271,8 @@ mod tests {
     #[test]
     fn odd_paths_and_names_are_forbidden() {
         for path in ["etc/x", "/etc/a\nb", "/etc/\"x", "/etc/../x", "/etc/a b"] {
-            let action = Action::Directory { path: path.into(), mode: 0o755, owner: "root".into(), group: "root".into() };
+            let action =
+                Action::Directory { path: path.into(), mode: 0o755, owner: "root".into(), group: "root".into() };
             assert!(forbidden(&action).is_some(), "{path}");
         }
         assert!(forbidden(&Action::Group { name: "-x".into(), system: false }).is_some());

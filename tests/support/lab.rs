@@ -83,7 +83,11 @@ fn take_place() -> File {
     let end = Instant::now() + Duration::from_secs(3000);
     loop {
         for place in 0..places {
-            let file = OpenOptions::new().create(true).append(true).open(folder.join(format!("lab-place-{place}"))).expect("place file");
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(folder.join(format!("lab-place-{place}")))
+                .expect("place file");
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 return file;
             }
