@@ -1,5 +1,6 @@
 //! `accounts.*`: people who come, change and leave, and what is refused.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use pve_harden::change::{Action, Change, FileImage, Stage};
@@ -39,12 +40,12 @@ fn shadow<'a>(facts: &'a mut Facts, name: &str) -> &'a mut Shadow {
     shadow.get_mut(name).unwrap()
 }
 
-fn users(facts: &mut Facts) -> &mut std::collections::BTreeMap<String, User> {
+fn users(facts: &mut Facts) -> &mut BTreeMap<String, User> {
     let Reading::Known(users) = &mut facts.accounts.users else { panic!("no users") };
     users
 }
 
-fn groups(facts: &mut Facts) -> &mut std::collections::BTreeMap<String, Group> {
+fn groups(facts: &mut Facts) -> &mut BTreeMap<String, Group> {
     let Reading::Known(groups) = &mut facts.accounts.groups else { panic!("no groups") };
     groups
 }
@@ -65,7 +66,7 @@ fn add_account(facts: &mut Facts, name: &str, uid: u32) {
         shell: "/bin/bash".into(),
     };
     users(facts).insert(name.into(), user);
-    groups(facts).insert(name.into(), Group { gid: uid, members: Default::default() });
+    groups(facts).insert(name.into(), Group { gid: uid, members: BTreeSet::default() });
     let like = shadow(facts, "ops").clone();
     let Reading::Known(shadows) = &mut facts.accounts.shadow else { panic!("no shadow") };
     shadows.insert(name.into(), Shadow { password: PasswordState::Hash("y".into()), ..like });
@@ -375,13 +376,13 @@ fn keys_that_hang_on_the_network_are_refused() {
 fn keys_in_a_file_sshd_does_not_read_are_refused() {
     let policy = policy("baseline");
     let mut facts = Facts::fresh_pve9();
-    for (_, reading) in &mut facts.sshd.cases {
+    for reading in facts.sshd.cases.values_mut() {
         if let Reading::Known(settings) = reading {
             settings.insert("authorizedkeysfile".into(), "/etc/ssh/keys/%u".into());
         }
     }
     assert!(refusal(&judge(&facts, &policy)).contains("/etc/ssh/keys/%u"));
-    for (_, reading) in &mut facts.sshd.cases {
+    for reading in facts.sshd.cases.values_mut() {
         if let Reading::Known(settings) = reading {
             settings.insert("authorizedkeysfile".into(), "/etc/ssh/keys/%u %h/.ssh/authorized_keys".into());
         }
@@ -415,6 +416,8 @@ fn further_groups_are_joined_and_must_exist() {
 mod root_password {
     use super::*;
 
+    type Tweak = fn(&mut Facts);
+
     fn judge(tweak: impl FnOnce(&mut Facts)) -> Verdict {
         let mut facts = Facts::fresh_pve9();
         tweak(&mut facts);
@@ -423,7 +426,7 @@ mod root_password {
 
     #[test]
     fn every_way_to_lose_the_way_in_is_a_finding_and_nothing_is_changed() {
-        let tweaks: [(&str, fn(&mut Facts)); 7] = [
+        let tweaks: [(&str, Tweak); 7] = [
             ("passwd -u root", |facts| shadow(facts, "root").password = PasswordState::Locked("y".into())),
             ("set one with `passwd`", |facts| shadow(facts, "root").password = PasswordState::None),
             ("now", |facts| shadow(facts, "root").password = PasswordState::Empty),

@@ -1,6 +1,6 @@
 //! What a change does to a node, on facts alone: enough to ask a control again after its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pve_harden::change::{Action, Change, FileImage, Validate};
 use pve_harden::facts::{
@@ -49,7 +49,7 @@ fn step(facts: &mut Facts, action: &Action) {
             known(&mut facts.packages).extend(install.iter().map(|name| (name.clone(), package.clone())));
         }
         Action::Group { name, .. } => {
-            let group = Group { gid: 900, members: Default::default() };
+            let group = Group { gid: 900, members: BTreeSet::default() };
             known(&mut facts.accounts.groups).insert(name.clone(), group);
         }
         Action::User { name, full_name, shell, home, groups } => user(facts, [name, full_name, shell, home], groups),
@@ -136,7 +136,7 @@ fn user(facts: &mut Facts, [name, full_name, shell, home]: [&String; 4], groups:
     let user =
         User { name: name.clone(), uid, gid: uid, gecos: full_name.clone(), home: home.clone(), shell: shell.clone() };
     users.insert(name.clone(), user);
-    known(&mut facts.accounts.groups).insert(name.clone(), Group { gid: uid, members: Default::default() });
+    known(&mut facts.accounts.groups).insert(name.clone(), Group { gid: uid, members: BTreeSet::default() });
     let shadow = Shadow {
         password: PasswordState::None,
         last_change: Some(20_000),

@@ -21,7 +21,9 @@ pub fn verdict(verdict: &Verdict) -> String {
         let _ = writeln!(text, "{}", evidence.wanted.as_ref().map(|it| format!(" → {it}")).unwrap_or_default());
     }
     if let Status::Differs { changes, .. } = &verdict.status {
-        changes.iter().for_each(|change| write_change(&mut text, change));
+        for change in changes {
+            write_change(&mut text, change);
+        }
     }
     text
 }

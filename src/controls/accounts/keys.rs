@@ -63,7 +63,7 @@ fn plan_folder(work: &mut Work, facts: &Facts, owner: &Owner, folder: &str) -> R
     Ok(())
 }
 
-/// sshd reads authorized_keys2 as well by default, which makes it a place for keys nobody looks at.
+/// sshd reads `authorized_keys2` as well by default, which makes it a place for keys nobody looks at.
 fn second_file(work: &mut Work, facts: &Facts, owner: &Owner, folder: &str) -> Result<(), Stop> {
     let path = format!("{folder}/authorized_keys2");
     let Some(present) = regular(facts, &path)? else { return Ok(()) };

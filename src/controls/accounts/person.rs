@@ -10,7 +10,7 @@ use super::keys::{self, Owner};
 use super::work::{Stop, Work, directory};
 use super::{day, login_name, password};
 
-/// Debian's range of ordinary accounts (adduser.conf FIRST_UID, LAST_UID).
+/// Debian's range of ordinary accounts (`FIRST_UID` and `LAST_UID` of adduser.conf).
 const PEOPLE: std::ops::RangeInclusive<u32> = 1000..=59999;
 
 /// Account databases that must be certain.

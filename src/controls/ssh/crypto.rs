@@ -169,8 +169,8 @@ impl SshControl for Crypto {
     }
 }
 
-fn refused(why: String) -> Option<Status> {
-    Some(Status::Refused { why })
+fn refused(why: impl Into<String>) -> Status {
+    Status::Refused { why: why.into() }
 }
 
 /// Lists with which somebody could not connect any more.
@@ -181,27 +181,26 @@ fn unusable_lists(node: &Node) -> Option<Status> {
         }
         let known = list.known(node);
         if known.is_empty() {
-            return refused(format!("this node's OpenSSH knows none of the names in `{}`", list.key));
+            return Some(refused(format!("this node's OpenSSH knows none of the names in `{}`", list.key)));
         }
         let shared = |name: &&str| !NOT_IN_9_2.contains(name);
-        if node.clustered() && !known.iter().any(|name| shared(&name)) {
-            return refused(format!(
+        if node.clustered() && !known.iter().any(shared) {
+            return Some(refused(format!(
                 "`{}` leaves only {}, which OpenSSH 9.2 of a PVE 8 member does not know; add a name both know",
                 list.key,
                 known.join(", ")
-            ));
+            )));
         }
         if list.keyword == "Ciphers" && !known.iter().any(|name| name.starts_with("aes")) {
-            return refused(
-                "`ssh.crypto.ciphers` holds no AES cipher, which PVE's own ssh client asks for first".into(),
-            );
+            return Some(refused(
+                "`ssh.crypto.ciphers` holds no AES cipher, which PVE's own ssh client asks for first",
+            ));
         }
         if list.keyword == "HostKeyAlgorithms" && !known.iter().any(|name| RSA.contains(name)) {
-            return refused(
+            return Some(refused(
                 "`ssh.crypto.host-key-algorithms` holds neither rsa-sha2-512 nor rsa-sha2-256; cluster nodes know each \
-                 other by their RSA host keys only"
-                    .into(),
-            );
+                 other by their RSA host keys only",
+            ));
         }
     }
     None
@@ -221,26 +220,26 @@ fn short_keys(node: &Node) -> Option<Status> {
                 return Some(Status::Unknown { why: format!("{HOST_KEY}: its content was not read") });
             };
             if let Some(bits) = content.lines().find_map(short) {
-                return refused(format!(
+                return Some(refused(format!(
                     "the node's RSA host key has {bits} bits and `required-rsa-size = {required}` would stop sshd from \
                      using it; peers know the node by no other key"
-                ));
+                )));
             }
         }
         Ok(None) => {}
     }
     for admin in &node.policy.site.admins {
         if !admin.keys.is_empty() && admin.keys.iter().all(|line| short(line).is_some()) {
-            return refused(format!(
+            return Some(refused(format!(
                 "every key of `{}` is RSA with fewer than {required} bits (`required-rsa-size`); give the site a newer key",
                 admin.name
-            ));
+            )));
         }
     }
     if node.clustered() { short_root_keys(node, required) } else { None }
 }
 
-/// Peers' root keys lie in /etc/pve/priv/authorized_keys.
+/// Peers' root keys lie in `/etc/pve/priv/authorized_keys`.
 fn short_root_keys(node: &Node, required: u32) -> Option<Status> {
     let Some(reading) = node.facts.accounts.authorized_keys.get("root") else {
         return Some(Status::Unknown { why: "root's authorized_keys: the capture does not contain it".into() });
@@ -252,11 +251,11 @@ fn short_root_keys(node: &Node, required: u32) -> Option<Status> {
     let short = keys.lines.iter().find_map(|line| Some((rsa_bits(line).filter(|bits| *bits < required)?, line)))?;
     let comment =
         PublicKey::from_openssh(short.1).map(|key| key.comment().escape_debug().to_string()).unwrap_or_default();
-    refused(format!(
+    Some(refused(format!(
         "the key `{comment}` of root has {} bits and `required-rsa-size = {required}` would refuse it; make a new \
          /root/.ssh/id_rsa on that node (`ssh-keygen -t rsa -b 4096`) and run `pvecm updatecerts` there first",
         short.0
-    ))
+    )))
 }
 
 /// Modulus length of an RSA public key line; options before the key are skipped.

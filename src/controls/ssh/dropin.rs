@@ -61,8 +61,8 @@ fn marker<'a>(line: &str, order: &[&'a str]) -> Option<&'a str> {
 /// A chunk is either global lines or exactly one `Match` block, and has at least one setting.
 fn place(text: &str) -> Option<Place> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
-    let is_match = |line: &&str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("match"));
-    match (lines.iter().position(|line| is_match(&line)), lines.iter().filter(|line| is_match(line)).count()) {
+    let is_match = |line: &str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("match"));
+    match (lines.iter().position(|line| is_match(line)), lines.iter().filter(|line| is_match(line)).count()) {
         _ if lines.is_empty() => None,
         (None, _) => Some(Place::Global),
         (Some(0), 1) if lines[0].eq_ignore_ascii_case("match all") => Some(Place::Everybody),

@@ -88,6 +88,6 @@ fn ids() -> Vec<&'static str> {
 }
 
 /// Those whose lines this run decides: enabled by the profile and not left out by the command.
-fn active<'a>(policy: &'a Policy) -> impl Iterator<Item = &'static dyn SshControl> + 'a {
+fn active(policy: &Policy) -> impl Iterator<Item = &'static dyn SshControl> {
     FAMILY.into_iter().filter(|control| control.enabled(policy) && !policy.left_out.contains(control.meta().id))
 }

@@ -44,7 +44,7 @@ const META: Meta = Meta {
 const KEY: &str = "ssh.root-login.permit";
 const ALLOW_KEY: &str = "ssh.root-login.allow-key-from";
 
-/// sshd's default, which follows the link /root/.ssh/authorized_keys → /etc/pve/priv/authorized_keys.
+/// sshd's default, which follows the link from `/root/.ssh` into `/etc/pve/priv`.
 const ROOT_KEYS: &str = ".ssh/authorized_keys .ssh/authorized_keys2";
 
 /// `prohibit-password` as `sshd -T` prints it, in 9.2 and in 10.

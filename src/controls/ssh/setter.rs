@@ -37,10 +37,7 @@ pub fn setters(facts: &Facts, keyword: &str) -> (Vec<Setter>, Vec<Setter>) {
         if setter.line <= include { before.push(setter) } else { after.push(setter) }
     }
     let folder = format!("{}/", dropin::FOLDER);
-    let dropins = facts
-        .files
-        .keys()
-        .filter(|path| path.starts_with(&folder) && path.ends_with(".conf") && path.as_str() != dropin::PATH);
+    let dropins = facts.files.keys().filter(|path| included(path, &folder) && path.as_str() != dropin::PATH);
     let mut later = Vec::new();
     for path in dropins {
         let found = lines_setting(path, content(facts, path).unwrap_or_default(), keyword);
@@ -48,6 +45,11 @@ pub fn setters(facts: &Facts, keyword: &str) -> (Vec<Setter>, Vec<Setter>) {
     }
     later.extend(after);
     (before, later)
+}
+
+/// Whether `Include FOLDER/*.conf` reads the path; glob(7) takes the suffix as it is written.
+fn included(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).and_then(|name| name.strip_suffix(".conf")).is_some_and(|stem| !stem.starts_with('.'))
 }
 
 fn content<'a>(facts: &'a Facts, path: &str) -> Option<&'a str> {

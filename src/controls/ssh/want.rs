@@ -113,10 +113,9 @@ impl Want {
     /// The requirement in words.
     pub fn describe(&self) -> String {
         match self.accept {
-            Accept::Exactly | Accept::NoForwarding => self.value.clone(),
             Accept::RootPermit => format!("{} or no", self.value),
             Accept::LogLevel if self.value == "INFO" => "INFO or VERBOSE".into(),
-            Accept::LogLevel => self.value.clone(),
+            Accept::Exactly | Accept::NoForwarding | Accept::LogLevel => self.value.clone(),
             Accept::AtMost | Accept::AtMostNonzero | Accept::Startups => format!("at most {}", self.value),
             Accept::AtLeast => format!("at least {}", self.value),
             Accept::Subset => format!("only {}", self.value),

@@ -1,15 +1,14 @@
 //! The SSH controls against the real sshd: what they write must have the effect they promise, once, and for good.
 
-use std::collections::BTreeSet;
+mod crypto;
+mod node;
 
-use pve_harden::change::{Action, FileImage, Validate};
-use pve_harden::controls::{CATALOGUE, Status, Verdict};
-use pve_harden::facts::{Facts, Reading, SshdCase};
-use pve_harden::profile::policy::{PermitRootLogin, Policy, Sudo};
+use pve_harden::controls::Status;
+use pve_harden::facts::{CaseKind, FileKind, Reading, SshdCase};
+use pve_harden::profile::policy::{PermitRootLogin, Sudo};
 
-use super::model::regular;
-use super::sshd::{Sshd, algorithms};
-use super::{admin, advice, asked, changes, control, policy, refusal, unknown};
+use super::{admin, advice, changes, control, refusal, unknown};
+use node::Node;
 
 const MAIN: &str = "/etc/ssh/sshd_config";
 const FOLDER: &str = "/etc/ssh/sshd_config.d/";
@@ -23,115 +22,6 @@ const OUTSIDE: &str = "user=root,host=203.0.113.1,addr=203.0.113.1";
 const PEER: &str = "user=root,host=10.77.0.3,addr=10.77.0.3";
 const OPS: &str = "user=ops,host=10.77.0.1,addr=10.77.0.1";
 const OTHER: &str = "user=nobody,host=203.0.113.1,addr=203.0.113.1";
-
-/// An imaginary node whose sshd answers truly.
-struct Node {
-    sshd: Sshd,
-    base: Facts,
-    policy: Policy,
-}
-
-impl Node {
-    fn new(base: Facts, policy: Policy, main: &str) -> Option<Self> {
-        Some(Self { sshd: Sshd::with_main(main)?, base, policy })
-    }
-
-    fn standalone() -> Option<Self> {
-        Self::new(Facts::fresh_pve9(), policy("strict"), ISO)
-    }
-
-    fn clustered() -> Option<Self> {
-        let mut policy = policy("strict");
-        // The recorded root key has 2048 bits.
-        policy.profile.ssh.crypto.required_rsa_size = 2048;
-        Self::new(Facts::cluster_of_three(), policy, ISO)
-    }
-
-    /// A capture of the node as it is now.
-    fn facts(&self) -> Facts {
-        let mut facts = self.base.clone();
-        facts.files.retain(|path, _| !path.starts_with(FOLDER));
-        let image = |content: &str, mode| Reading::Known(regular(&FileImage::root(content, mode)));
-        facts.files.insert(MAIN.into(), image(&self.sshd.main, 0o644));
-        for (name, content) in &self.sshd.dropins {
-            facts.files.insert(format!("{FOLDER}{name}"), image(content, 0o600));
-        }
-        facts.sshd.algorithms = algorithms();
-        let first = self.sshd.main.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        facts.sshd.includes_dropins = Reading::Known(first.is_some_and(|line| line.starts_with("Include")));
-        for (case, reading) in &mut facts.sshd.cases {
-            *reading = Reading::Known(self.sshd.ask(&case.spec()));
-        }
-        asked(facts, &self.policy)
-    }
-
-    fn judge(&self, id: &str) -> Verdict {
-        control(id).evaluate(&self.facts(), &self.policy)
-    }
-
-    /// Every SSH control of this run that is enabled, with its verdict.
-    fn verdicts(&self) -> Vec<(&'static str, Verdict)> {
-        let facts = self.facts();
-        CATALOGUE
-            .iter()
-            .filter(|control| {
-                let id = control.meta().id;
-                id.starts_with("ssh.") && control.enabled(&self.policy) && !self.policy.left_out.contains(id)
-            })
-            .map(|control| (control.meta().id, control.evaluate(&facts, &self.policy)))
-            .collect()
-    }
-
-    /// Writes what the controls want, and checks that sshd answers as they announced.
-    fn apply(&mut self) -> usize {
-        let verdicts = self.verdicts();
-        let mut written = BTreeSet::new();
-        let mut announced = Vec::new();
-        for (id, verdict) in &verdicts {
-            let Status::Differs { changes, .. } = &verdict.status else { continue };
-            for change in changes {
-                let Action::File(file) = &change.action else { continue };
-                let content = file.after.as_ref().unwrap().content.clone();
-                match file.path.strip_prefix(FOLDER) {
-                    Some(name) => {
-                        let before = self.sshd.dropins.insert(name.into(), content.clone());
-                        let same = !written.contains(&file.path) || before == Some(content);
-                        assert!(same, "{id} wants another drop-in than the control before it");
-                    }
-                    None => self.sshd.main = content,
-                }
-                written.insert(file.path.clone());
-                if let Some(Validate::Sshd { expect }) = &file.validate {
-                    announced.extend(expect.clone());
-                }
-            }
-        }
-        for case in announced {
-            let settings = self.sshd.ask(&case.case);
-            for (keyword, value) in &case.settings {
-                assert_eq!(settings.get(keyword), Some(value), "{keyword} in {}", case.case);
-            }
-        }
-        written.len()
-    }
-
-    /// Applies, and demands that nothing is left to do.
-    fn settle(&mut self) {
-        assert!(self.apply() > 0, "there was nothing to do");
-        for (id, verdict) in self.verdicts() {
-            assert_eq!(verdict.status, Status::Compliant, "{id} is not content: {:#?}", verdict.evidence);
-        }
-    }
-
-    fn value(&self, case: &str, keyword: &str) -> String {
-        self.sshd.value(case, keyword)
-    }
-
-    fn leave_out_all_but(&mut self, id: &str) {
-        let all = CATALOGUE.iter().map(|control| control.meta().id.to_owned());
-        self.policy.left_out = all.filter(|other| other != id).collect();
-    }
-}
 
 #[test]
 fn a_standalone_node_settles_in_one_run() {
@@ -458,11 +348,7 @@ fn a_new_member_is_let_in() {
     node.settle();
     let Reading::Known(cluster) = &mut node.base.cluster else { panic!("no cluster") };
     cluster.peers[0].addresses.insert("10.77.0.99".parse().unwrap());
-    let case = SshdCase {
-        who: pve_harden::facts::CaseKind::RootPeer,
-        user: "root".into(),
-        address: "10.77.0.99".parse().unwrap(),
-    };
+    let case = SshdCase { who: CaseKind::RootPeer, user: "root".into(), address: "10.77.0.99".parse().unwrap() };
     assert!(unknown(&node.judge("ssh.root-login")).contains("10.77.0.99"), "a peer nobody asked about");
     node.base.sshd.cases.insert(case, Reading::NotAsked);
     node.settle();
@@ -481,57 +367,7 @@ fn a_link_in_place_of_the_dropin_is_not_judged() {
     let Some(node) = Node::standalone() else { return };
     let mut facts = node.facts();
     let Reading::Known(mut link) = facts.files[MAIN].clone() else { panic!("no main file") };
-    link.kind = pve_harden::facts::FileKind::Symlink("/tmp/x".into());
+    link.kind = FileKind::Symlink("/tmp/x".into());
     facts.files.insert(format!("{FOLDER}{OURS}"), Reading::Known(link));
     assert!(unknown(&control("ssh.limits").evaluate(&facts, &node.policy)).contains("not a regular file"));
-}
-
-mod crypto {
-    use super::*;
-
-    #[test]
-    fn names_this_openssh_does_not_know_are_left_out() {
-        let Some(mut node) = Node::standalone() else { return };
-        node.policy.profile.ssh.crypto.kex.insert(0, "quantum-oatmeal".into());
-        node.settle();
-        assert!(!node.value(OTHER, "kexalgorithms").contains("oatmeal"));
-    }
-
-    #[test]
-    fn a_cluster_keeps_a_name_that_both_releases_know() {
-        let Some(mut node) = Node::clustered() else { return };
-        let algorithms = ["mlkem768x25519-sha256".to_owned()];
-        node.policy.profile.ssh.crypto.kex = algorithms.to_vec();
-        let mut facts = node.facts();
-        facts.sshd.algorithms.get_mut("kex").unwrap().extend(algorithms);
-        let verdict = control("ssh.crypto").evaluate(&facts, &node.policy);
-        assert!(refusal(&verdict).contains("OpenSSH 9.2"));
-    }
-
-    #[test]
-    fn lists_that_cut_pve_off_are_refused() {
-        let Some(mut node) = Node::standalone() else { return };
-        node.policy.profile.ssh.crypto.host_key_algorithms = vec!["ssh-ed25519".into()];
-        assert!(refusal(&node.judge("ssh.crypto")).contains("rsa-sha2"));
-        node.policy = policy("strict");
-        node.policy.profile.ssh.crypto.ciphers = vec!["chacha20-poly1305@openssh.com".into()];
-        assert!(refusal(&node.judge("ssh.crypto")).contains("AES"));
-    }
-
-    #[test]
-    fn short_keys_that_are_in_use_are_not_cut_off() {
-        let Some(mut node) = Node::clustered() else { return };
-        node.policy.profile.ssh.crypto.required_rsa_size = 4096;
-        let why = refusal(&node.judge("ssh.crypto")).to_owned();
-        assert!(why.contains("bits"), "{why}");
-    }
-
-    #[test]
-    fn peers_sign_with_rsa_whatever_everybody_else_may_use() {
-        let Some(mut node) = Node::clustered() else { return };
-        node.policy.profile.ssh.crypto.pubkey_accepted_algorithms = vec!["ssh-ed25519".into()];
-        node.settle();
-        assert_eq!(node.value(OTHER, "pubkeyacceptedalgorithms"), "ssh-ed25519");
-        assert_eq!(node.value(PEER, "pubkeyacceptedalgorithms"), "ssh-ed25519,rsa-sha2-512,rsa-sha2-256");
-    }
 }
