@@ -37,3 +37,8 @@ pub fn lay_out(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(())
 }
+
+/// Content of a file, empty when it cannot be read.
+pub fn text(path: &Path) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

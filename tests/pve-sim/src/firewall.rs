@@ -14,7 +14,7 @@ pub const PID_FILE: &str = "/run/pve-firewall.pid";
 
 /// `Status: disabled/running`
 pub fn status(host: &Host) -> String {
-    let enabled = is_enabled(&host.text(&host.pve("firewall/cluster.fw")));
+    let enabled = is_enabled(&crate::files::text(&host.pve("firewall/cluster.fw")));
     let running = daemon::running_pid(Path::new(PID_FILE)).is_some();
     format!("Status: {}/{}", if enabled { "enabled" } else { "disabled" }, if running { "running" } else { "stopped" })
 }

@@ -1,8 +1,13 @@
 //! The node that a program works on: its files below a root, which is `/` but for tests.
 
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
 
 use crate::release::Release;
+
+/// Environment variable that names another root than `/`, for replaying recordings outside a node.
+pub const ROOT: &str = "PVE_SIM_ROOT";
 
 /// A node.
 #[derive(Clone, Debug)]
@@ -17,7 +22,11 @@ pub struct Host {
 impl Host {
     /// The machine that this program runs on.
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), name: crate::node::name(), release: Release::of_this_node() }
+        Self {
+            root: std::env::var_os(ROOT).map_or_else(|| PathBuf::from("/"), PathBuf::from),
+            name: crate::node::name(),
+            release: Release::of_this_node(),
+        }
     }
 
     /// A node whose files lie below `root`.
@@ -55,11 +64,6 @@ impl Host {
     /// The node's own address: the first of /etc/hosts for its name that is no loopback address.
     pub fn address(&self) -> Option<std::net::IpAddr> {
         address_of(&std::fs::read_to_string(self.path("/etc/hosts")).ok()?, &self.name)
-    }
-
-    /// Content of a file, empty when it cannot be read.
-    pub fn text(&self, path: &Path) -> String {
-        std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 }
 

@@ -33,6 +33,7 @@ mod host;
 mod idle;
 mod install;
 mod node;
+mod percent;
 mod pmxcfs;
 mod pvecm;
 mod pvedaemon;
@@ -65,12 +66,11 @@ fn main() -> ExitCode {
         }
         name = arguments.remove(0);
     }
-    match applet::find(&name) {
-        Some(Applet { run, .. }) => finish(run(&arguments)),
-        None => {
-            console::complain(format!("pve-sim: no stand-in for '{name}'"));
-            ExitCode::from(127)
-        }
+    if let Some(Applet { run, .. }) = applet::find(&name) {
+        finish(run(&arguments))
+    } else {
+        console::complain(format!("pve-sim: no stand-in for '{name}'"));
+        ExitCode::from(127)
     }
 }
 

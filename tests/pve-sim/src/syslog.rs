@@ -9,8 +9,6 @@ pub enum Severity {
     Error = 3,
     /// Something may be wrong.
     Warning = 4,
-    /// Normal, but worth a line.
-    Notice = 5,
     /// Ordinary.
     Info = 6,
 }

@@ -23,7 +23,7 @@ pub fn password(host: &Host, cfg: &UserCfg, id: &str, password: &str, remote: Op
     match settings.kind.as_str() {
         "pam" => pam::authenticate(user, password, remote)?,
         "pve" => {
-            let shadow = parse_shadow(&host.text(&host.pve("priv/shadow.cfg")));
+            let shadow = parse_shadow(&crate::files::text(&host.pve("priv/shadow.cfg")));
             let hash = shadow.get(user).ok_or("no password set")?;
             if !fits(password, hash) {
                 return Err("invalid credentials".to_owned());
@@ -62,7 +62,7 @@ pub fn token(host: &Host, cfg: &UserCfg, text: &str) -> Result<String, String> {
     if expired(token.expire) {
         return Err(format!("token '{id}' access expired"));
     }
-    let secrets = parse_tokens(&host.text(&host.pve("priv/token.cfg")));
+    let secrets = parse_tokens(&crate::files::text(&host.pve("priv/token.cfg")));
     if secrets.get(id).is_some_and(|right| right == secret) {
         Ok(id.to_owned())
     } else {

@@ -18,7 +18,7 @@ use user_cfg::UserCfg;
 
 /// The present `user.cfg`; warnings go to stderr as the real programs' do.
 pub fn user_cfg(host: &Host) -> UserCfg {
-    let (cfg, warnings) = UserCfg::parse(&host.text(&host.pve("user.cfg")), &Catalogue::of(host.release));
+    let (cfg, warnings) = UserCfg::parse(&crate::files::text(&host.pve("user.cfg")), &Catalogue::of(host.release));
     for warning in warnings {
         crate::console::complain(warning);
     }
@@ -27,5 +27,5 @@ pub fn user_cfg(host: &Host) -> UserCfg {
 
 /// The present `domains.cfg`.
 pub fn domains(host: &Host) -> Domains {
-    Domains::parse(&host.text(&host.pve("domains.cfg")))
+    Domains::parse(&crate::files::text(&host.pve("domains.cfg")))
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::names::{is_plain, is_pool, list, normal_path, token_parts, user_parts};
 use super::roles::Catalogue;
+use crate::percent::decode;
 
 /// An API token of a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -408,29 +409,6 @@ fn encode(text: &str) -> String {
         }
     }
     written
-}
-
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::new();
-    let mut index = 0;
-    while index < bytes.len() {
-        let escaped = (bytes[index] == b'%')
-            .then(|| text.get(index + 1..index + 3))
-            .flatten()
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match escaped {
-            Some(byte) => {
-                plain.push(byte);
-                index += 3;
-            }
-            None => {
-                plain.push(bytes[index]);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 #[cfg(test)]

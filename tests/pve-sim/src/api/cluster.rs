@@ -66,7 +66,7 @@ fn resources() -> Value {
 }
 
 fn members(call: &Call<'_>) -> Value {
-    let conf = Configuration::parse(&call.host.text(&call.host.pve("corosync.conf"))).unwrap_or_default();
+    let conf = Configuration::parse(&crate::files::text(&call.host.pve("corosync.conf"))).unwrap_or_default();
     conf.nodes
         .iter()
         .map(|node| {
@@ -87,7 +87,7 @@ fn options(call: &Call<'_>) -> Value {
     let mut row =
         Map::from_iter([("allowed-tags".to_owned(), json!([])), ("mac_prefix".to_owned(), json!("BC:24:11"))]);
     let mut description = String::new();
-    for line in call.host.text(&call.host.pve("datacenter.cfg")).lines() {
+    for line in crate::files::text(&call.host.pve("datacenter.cfg")).lines() {
         if let Some(comment) = line.strip_prefix('#') {
             description.push_str(comment);
             description.push('\n');

@@ -41,7 +41,7 @@ fn written(config: &Config) -> String {
 
 /// The settings, with a digest of the file.
 pub fn read(call: &Call<'_>) -> Value {
-    let raw = call.host.text(&call.host.own("config"));
+    let raw = crate::files::text(&call.host.own("config"));
     let config = parse(&raw);
     let mut row: Map<String, Value> = config.settings.into_iter().map(|(key, value)| (key, json!(value))).collect();
     if !config.description.is_empty() {
@@ -55,7 +55,7 @@ pub fn read(call: &Call<'_>) -> Value {
 pub fn change(call: &Call<'_>, given: &Parameters) -> Answer {
     call.require("/", "Sys.Modify")?;
     let file = call.host.own("config");
-    let mut config = parse(&call.host.text(&file));
+    let mut config = parse(&crate::files::text(&file));
     for (key, value) in given {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match key.as_str() {

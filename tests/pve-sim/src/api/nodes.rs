@@ -26,7 +26,7 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
     match (method, path) {
         ("GET", "/nodes/{node}/version") => Ok(call.version()),
         ("GET", "/nodes/{node}/hosts") => {
-            let data = call.host.text(&call.host.path("/etc/hosts"));
+            let data = crate::files::text(&call.host.path("/etc/hosts"));
             Ok(json!({"data": data, "digest": format!("{:x}", Sha1::digest(data.as_bytes()))}))
         }
         ("GET", "/nodes/{node}/time") => {

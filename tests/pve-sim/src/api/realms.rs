@@ -79,7 +79,7 @@ fn read(call: &Call<'_>, name: &str) -> Answer {
     let domains = access::domains(call.host);
     let realm = domains.get(name).ok_or_else(|| ApiError::failed(format!("domain '{name}' does not exist")))?;
     let mut row: Map<String, Value> = realm.settings.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-    let digest = Sha1::digest(call.host.text(&call.host.pve("domains.cfg")).as_bytes());
+    let digest = Sha1::digest(crate::files::text(&call.host.pve("domains.cfg")).as_bytes());
     row.insert("digest".to_owned(), json!(format!("{digest:x}")));
     row.insert("type".to_owned(), json!(realm.kind));
     row.insert("plugin".to_owned(), json!(format!("PVE::Auth::{}", realm.kind.to_uppercase())));

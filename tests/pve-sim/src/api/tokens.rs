@@ -152,7 +152,7 @@ fn delete(call: &Call<'_>, given: &Parameters) -> Answer {
 fn store(host: &Host, id: &str, secret: Option<&str>) -> Result<(), ApiError> {
     locked(host, "priv/token.cfg", || {
         let file = host.pve("priv/token.cfg");
-        let mut tokens = secrets::parse_tokens(&host.text(&file));
+        let mut tokens = secrets::parse_tokens(&crate::files::text(&file));
         match secret {
             Some(secret) => tokens.insert(id.to_owned(), secret.to_owned()),
             None => tokens.remove(id),

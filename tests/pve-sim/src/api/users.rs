@@ -103,7 +103,7 @@ fn add(call: &Call<'_>, given: &Parameters) -> Answer {
     let id = text(given, "userid");
     call.require("/access/groups", "User.Modify")?;
     call.change("create user failed", |cfg, _| {
-        let written = call.host.text(&call.host.pve("user.cfg"));
+        let written = crate::files::text(&call.host.pve("user.cfg"));
         let root_unwritten = id == ROOT && !written.lines().any(|line| line.starts_with("user:root@pam:"));
         if cfg.users.contains_key(id) && !(root_unwritten && written.is_empty()) {
             return Err(ApiError::Failed { code: ENOENT, message: format!("user '{id}' already exists") });
@@ -204,7 +204,7 @@ fn change_shadow(
 ) -> Result<(), ApiError> {
     locked(host, "priv/shadow.cfg", || {
         let file = host.pve("priv/shadow.cfg");
-        let mut shadow = secrets::parse_shadow(&host.text(&file));
+        let mut shadow = secrets::parse_shadow(&crate::files::text(&file));
         edit(&mut shadow);
         write_atomic(&file, secrets::write_shadow(&shadow).as_bytes(), 0o600)
     })

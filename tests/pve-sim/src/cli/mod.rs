@@ -25,7 +25,8 @@ const ECONNREFUSED: u8 = 111;
 /// What each program does first: talk to pmxcfs. It answers root only, and only while it runs.
 fn connect(host: &Host) -> anyhow::Result<()> {
     warn_of_locale();
-    let (code, reason) = if !rustix::process::geteuid().is_root() {
+    let may = rustix::process::geteuid().is_root() || std::env::var_os(crate::host::ROOT).is_some();
+    let (code, reason) = if !may {
         (255, "Unknown error -1")
     } else if host.is_mounted() {
         return Ok(());

@@ -49,7 +49,7 @@ fn run_on(host: &Host, arguments: &[String]) -> u8 {
     match (Call { host, user: ROOT, remote: None }).run(method, &path, given) {
         Ok(_) => {
             if method == "GET" {
-                put(host.text(&host.own("config")));
+                put(crate::files::text(&host.own("config")));
             }
             0
         }

@@ -1,4 +1,4 @@
-//! Options as Perl's Getopt::Long reads them: one or two dashes, `=` or a space before the value,
+//! Options as Perl's `Getopt::Long` reads them: one or two dashes, `=` or a space before the value,
 //! abbreviations as long as they are clear, switches with or without a value.
 
 use serde_json::{Map, Value};

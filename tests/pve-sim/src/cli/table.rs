@@ -1,5 +1,7 @@
 //! Results as tables, with lines of box letters where the locale has them and of ASCII where not.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::options::Format;
@@ -85,7 +87,7 @@ fn cells(columns: &[Column], widths: &[usize], row: &[String], bar: &str) -> Str
         text.push_str(bar);
         for ((cell, (_, right)), width) in row.iter().zip(columns).zip(widths) {
             let line = cell.lines().nth(level).unwrap_or_default();
-            text.push_str(&format!(" {} {bar}", pad(line, *width, *right)));
+            let _ = write!(text, " {} {bar}", pad(line, *width, *right));
         }
         text.push('\n');
     }

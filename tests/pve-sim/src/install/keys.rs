@@ -14,10 +14,10 @@ use crate::files::{lay_out, write_atomic};
 pub fn install(options: &Options) -> anyhow::Result<()> {
     let cache = options.key_cache.as_deref();
     let key = rsa(cache, &format!("root-{}", options.node), 4096)?;
-    let ssh = below(&options.root, "/root/.ssh");
-    lay_out(&ssh.join("id_rsa"), &key.private_key_to_pem_pkcs8()?, 0o600)?;
+    let folder = below(&options.root, "/root/.ssh");
+    lay_out(&folder.join("id_rsa"), &key.private_key_to_pem_pkcs8()?, 0o600)?;
     let public = openssh_public(&key.rsa()?, &format!("root@{}", options.node));
-    lay_out(&ssh.join("id_rsa.pub"), public.as_bytes(), 0o644)?;
+    lay_out(&folder.join("id_rsa.pub"), public.as_bytes(), 0o644)?;
 
     let authority = options.cluster.as_deref().unwrap_or(&options.node);
     let key = rsa(cache, &format!("ca-{authority}"), 4096)?;
@@ -39,19 +39,23 @@ fn rsa(cache: Option<&Path>, name: &str, bits: u32) -> anyhow::Result<PKey<Priva
     PKey::private_key_from_pem(&pem).with_context(|| format!("key {name} of the cache"))
 }
 
-fn cached(cache: Option<&Path>, name: &str, make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
-    let Some(cache) = cache else { return make() };
+fn cached(
+    cache: Option<&Path>,
+    name: &str,
+    generate: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<Vec<u8>> {
+    let Some(cache) = cache else { return generate() };
     let file = cache.join(name);
     if let Ok(known) = std::fs::read(&file) {
         return Ok(known);
     }
-    let made = make()?;
+    let made = generate()?;
     std::fs::create_dir_all(cache)?;
     write_atomic(&file, &made, 0o600)?;
     Ok(made)
 }
 
-/// The line for authorized_keys.
+/// The line for `authorized_keys`.
 pub fn openssh_public(key: &Rsa<Private>, comment: &str) -> String {
     let mut blob = Vec::new();
     field(&mut blob, b"ssh-rsa");

@@ -1,7 +1,7 @@
-//! The database behind /etc/pve: one SQLite file in WAL mode with a row per file and folder, as the real `config.db`.
+//! The database behind /etc/pve: one `SQLite` file in WAL mode with a row per file and folder, as the real `config.db`.
 //!
 //! Each change is one transaction that is on disk when it returns, so a power cut leaves the old or the new tree.
-//! Several pmxcfs processes may have the same file open (the members of a lab cluster): SQLite's locks order them.
+//! Several pmxcfs processes may have the same file open (the members of a lab cluster): `SQLite`'s locks order them.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -367,7 +367,6 @@ fn now() -> u32 {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| u32::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err(io)")]
 fn io(_error: rusqlite::Error) -> Errno {
     Errno::EIO
 }

@@ -63,7 +63,7 @@ impl TreeFs {
         if let Some(frozen) = self.quorum.frozen().as_ref() {
             return question(frozen);
         }
-        question(&*lock(&self.store))
+        question(&lock(&self.store))
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::Context as _;
 use openssl::asn1::Asn1Time;
@@ -21,8 +22,8 @@ const YEAR: i64 = 365 * DAY;
 /// Makes what is missing of the cluster's keys and of this node's certificate; with `force` the certificate anew.
 pub fn make_missing(host: &Host, address: IpAddr, force: bool) -> anyhow::Result<()> {
     authkey(host)?;
-    private_key(host, &host.pve("pve-www.key"), 2048)?;
-    let node_key = private_key(host, &host.own("pve-ssl.key"), 2048)?;
+    private_key(&host.pve("pve-www.key"), 2048)?;
+    let node_key = private_key(&host.own("pve-ssl.key"), 2048)?;
     let new_authority = authority(host)?;
     if force || new_authority || !host.own("pve-ssl.pem").is_file() {
         node_certificate(host, &node_key, address)?;
@@ -41,9 +42,10 @@ fn authkey(host: &Host) -> anyhow::Result<()> {
     write_atomic(&host.pve("authkey.pub"), &key.public_key_to_pem()?, 0o640)
 }
 
-fn private_key(host: &Host, path: &std::path::Path, bits: u32) -> anyhow::Result<PKey<Private>> {
+fn private_key(path: &Path, bits: u32) -> anyhow::Result<PKey<Private>> {
     if path.is_file() {
-        return PKey::private_key_from_pem(host.text(path).as_bytes()).with_context(|| path.display().to_string());
+        return PKey::private_key_from_pem(crate::files::text(path).as_bytes())
+            .with_context(|| path.display().to_string());
     }
     let key = PKey::from_rsa(Rsa::generate(bits)?)?;
     write_atomic(path, &key.private_key_to_pem_pkcs8()?, 0o640)?;
@@ -57,7 +59,7 @@ fn authority(host: &Host) -> anyhow::Result<bool> {
     if key_file.is_file() && file.is_file() {
         return Ok(false);
     }
-    let key = private_key(host, &key_file, 4096)?;
+    let key = private_key(&key_file, 4096)?;
     let unit = crate::random::uuid()?;
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_text("CN", "Proxmox Virtual Environment")?;
@@ -115,7 +117,7 @@ fn started(key: &PKey<Private>, lifetime: i64) -> anyhow::Result<X509Builder> {
 
 /// The node's name with the search domain of resolv.conf.
 fn full_name(host: &Host) -> String {
-    let text = host.text(&host.path("/etc/resolv.conf"));
+    let text = crate::files::text(&host.path("/etc/resolv.conf"));
     let domain = text
         .lines()
         .find_map(|line| line.strip_prefix("search ").or_else(|| line.strip_prefix("domain ")))

@@ -29,7 +29,7 @@ fn require_cluster(host: &Host) -> anyhow::Result<()> {
 /// `pvecm status`
 pub fn status(host: &Host) -> anyhow::Result<u8> {
     require_cluster(host)?;
-    let conf = Configuration::parse(&host.text(&host.pve("corosync.conf"))).unwrap_or_default();
+    let conf = Configuration::parse(&crate::files::text(&host.pve("corosync.conf"))).unwrap_or_default();
     put(format!(
         "Cluster information\n-------------------\n\
          Name:             {}\nConfig Version:   {}\nTransport:        {}\nSecure auth:      {}\n\n",

@@ -1,4 +1,4 @@
-//! What PVE does to root's SSH: the shared authorized_keys, root's own key, the client and the server configuration.
+//! What PVE does to root's SSH: the shared `authorized_keys`, root's own key, the client and the server configuration.
 
 use std::collections::HashSet;
 use std::fs;
@@ -33,7 +33,7 @@ pub fn root_key_and_config(host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes /root/.ssh/authorized_keys the link into /etc/pve again. A file in its place is set aside as `.org`;
+/// Makes `/root/.ssh/authorized_keys` the link into /etc/pve again. A file in its place is set aside as `.org`;
 /// [`merge_keys`] takes its lines over.
 pub fn link_authorized_keys(host: &Host) -> anyhow::Result<()> {
     let shared = host.pve("priv/authorized_keys");
@@ -71,13 +71,13 @@ pub fn merge_keys(host: &Host) -> anyhow::Result<()> {
     let shared = host.pve("priv/authorized_keys");
     let backup = host.path("/root/.ssh/authorized_keys.org");
     let own_key = host.path("/root/.ssh/id_rsa.pub");
-    let mut text = chomp(&host.text(&shared)).to_owned();
+    let mut text = chomp(&crate::files::text(&shared)).to_owned();
     let set_aside = backup.is_file();
     if set_aside {
-        text = format!("{text}\n{}", chomp(&host.text(&backup)));
+        text = format!("{text}\n{}", chomp(&crate::files::text(&backup)));
     }
     if own_key.is_file() {
-        text = format!("{text}\n{}\n", chomp(&host.text(&own_key)));
+        text = format!("{text}\n{}\n", chomp(&crate::files::text(&own_key)));
     }
     write_atomic(&shared, without_repeats(&text).as_bytes(), 0o600)?;
     if set_aside && host.path("/root/.ssh/authorized_keys").is_symlink() {

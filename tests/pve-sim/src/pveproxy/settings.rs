@@ -1,5 +1,6 @@
 //! `/etc/default/pveproxy`: a shell fragment, evaluated by bash as the real program does.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
@@ -79,7 +80,7 @@ impl Settings {
         }
         let mut script = format!(". {}\n", file.display());
         for name in NAMES {
-            script.push_str(&format!("echo \"{name}:${name}\";"));
+            let _ = write!(script, "echo \"{name}:${name}\";");
         }
         let output = Command::new("bash").arg("-c").arg(script).output().map_err(|error| error.to_string())?;
         Self::parse(&String::from_utf8_lossy(&output.stdout))
