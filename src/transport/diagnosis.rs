@@ -12,7 +12,7 @@ pub(super) struct Callee<'a> {
 
 /// Judges what ssh wrote to standard error before it gave up (OpenSSH 9.2 to 10; its messages are not localised).
 pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
-    let lines: Vec<&str> = stderr.lines().map(str::trim_end).collect();
+    let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.starts_with("debug1: ")).collect();
     let has = |phrase: &str| lines.iter().any(|line| line.contains(phrase));
     let host = callee.host.to_owned();
     if has("HOST IDENTIFICATION HAS CHANGED") || has("REVOKED HOST KEY") {
@@ -73,7 +73,8 @@ fn quoted(value: &str) -> String {
 
 /// The lines that tell why, without warnings and notes.
 fn telling(lines: &[&str]) -> String {
-    let noise = ["Warning: Permanently added", "debug1:", "** "];
+    // The greeting of `ssh -v`, warnings, and advice that is no cause.
+    let noise = ["Warning: Permanently added", "OpenSSH_", "Connection closed by UNKNOWN port", "** "];
     let kept: Vec<&str> = lines
         .iter()
         .filter(|line| !line.is_empty() && !noise.iter().any(|start| line.starts_with(start)))
@@ -81,4 +82,134 @@ fn telling(lines: &[&str]) -> String {
         .collect();
     let last = &kept[kept.len().saturating_sub(2)..];
     if last.is_empty() { "ssh gave up without a word".into() } else { last.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(stderr: &str) -> Error {
+        diagnose(stderr, &Callee { user: "ops", host: "pve1" })
+    }
+
+    fn auth(detail: &str) -> Error {
+        Error::Auth { user: "ops".into(), host: "pve1".into(), detail: detail.into(), wrong_password: false }
+    }
+
+    fn unreachable(detail: &str) -> Error {
+        Error::Unreachable { host: "pve1".into(), detail: detail.into() }
+    }
+
+    fn throttled(detail: &str) -> Error {
+        Error::Throttled { host: "pve1".into(), detail: detail.into() }
+    }
+
+    #[test]
+    fn messages_of_openssh_become_errors() {
+        let cases: &[(&str, Error)] = &[
+            (
+                "ops@10.0.0.1: Permission denied (publickey,password).\r\n",
+                auth("no login was accepted; the node offers publickey, password"),
+            ),
+            (
+                "Load key \"/k\": error in libcrypto\r\nops@10.0.0.1: Permission denied (publickey).",
+                auth("no login was accepted; the node offers publickey"),
+            ),
+            (
+                "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\nDisconnected from 10.0.0.1 port 22\r\n",
+                auth("too many keys were offered before the right one; name it with --identity"),
+            ),
+            (
+                "ssh: connect to host 10.0.0.1 port 22: Connection refused\r\n",
+                unreachable("connect to host 10.0.0.1 port 22: Connection refused"),
+            ),
+            (
+                "ssh: connect to host 10.0.0.1 port 22: No route to host\r\n",
+                unreachable("connect to host 10.0.0.1 port 22: No route to host"),
+            ),
+            (
+                "ssh: connect to host 10.0.0.1 port 22: Connection timed out\r\n",
+                unreachable("connect to host 10.0.0.1 port 22: Connection timed out"),
+            ),
+            (
+                "ssh: connect to host fd00::1 port 22: Network is unreachable",
+                unreachable("connect to host fd00::1 port 22: Network is unreachable"),
+            ),
+            (
+                "ssh: Could not resolve hostname pve1: Name or service not known\r\n",
+                unreachable("Could not resolve hostname pve1: Name or service not known"),
+            ),
+            (
+                "Connection timed out during banner exchange\r\nConnection to 10.0.0.1 port 22 timed out\r\n",
+                unreachable("Connection timed out during banner exchange; Connection to 10.0.0.1 port 22 timed out"),
+            ),
+            (
+                "channel 0: open failed: connect failed: Connection refused\r\nstdio forwarding failed\r\n\
+                 kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n",
+                unreachable("stdio forwarding failed; kex_exchange_identification: Connection closed by remote host"),
+            ),
+            (
+                "Unable to negotiate with 10.0.0.1 port 22: no matching host key type found. Their offer: ssh-rsa,ssh-dss\r\n",
+                unreachable(
+                    "Unable to negotiate with 10.0.0.1 port 22: no matching host key type found. Their offer: ssh-rsa,ssh-dss",
+                ),
+            ),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 10.0.0.1 port 22\r\n",
+                throttled(
+                    "kex_exchange_identification: read: Connection reset by peer; Connection reset by 10.0.0.1 port 22",
+                ),
+            ),
+            (
+                "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by 10.0.0.1 port 22\r\n",
+                throttled(
+                    "kex_exchange_identification: Connection closed by remote host; Connection closed by 10.0.0.1 port 22",
+                ),
+            ),
+            (
+                "debug1: kex_exchange_identification: banner line 0: Not allowed at this time\r\n\
+                 kex_exchange_identification: Connection closed by remote host\r\n",
+                throttled("kex_exchange_identification: Connection closed by remote host"),
+            ),
+            ("Connection closed by 10.0.0.1 port 22\r\n", throttled("Connection closed by 10.0.0.1 port 22")),
+            (
+                "No ED25519 host key is known for pve1 and you have requested strict checking.\r\nHost key verification failed.\r\n",
+                Error::HostKeyUnknown { host: "pve1".into(), offered: None },
+            ),
+            ("", unreachable("ssh gave up without a word")),
+        ];
+        for (stderr, expected) in cases {
+            assert_eq!(judge(stderr), *expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_changed_key_names_the_command_that_forgets_it() {
+        let stderr = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n\
+            @    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n\
+            @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n\
+            IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n\
+            Someone could be eavesdropping on you right now (man-in-the-middle attack)!\r\n\
+            It is also possible that a host key has just been changed.\r\n\
+            The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc/def.\r\n\
+            Please contact your system administrator.\r\n\
+            Add correct host key in /home/o p/.ssh/known_hosts to get rid of this message.\r\n\
+            Offending RSA key in /home/o p/.ssh/known_hosts:12\r\n\
+            Host key for [10.0.0.1]:2222 has changed and you have requested strict checking.\r\n\
+            Host key verification failed.\r\n";
+        let expected = Error::HostKeyChanged {
+            host: "[10.0.0.1]:2222".into(),
+            expected: "known one".into(),
+            offered: "ED25519 SHA256:abc/def".into(),
+            forget: Some("ssh-keygen -f '/home/o p/.ssh/known_hosts' -R '[10.0.0.1]:2222'".into()),
+        };
+        assert_eq!(judge(stderr), expected);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_prose_is_judged_and_made_safe(stderr in "(?s).{0,300}") {
+            proptest::prop_assert!(!judge(&stderr).to_string().contains('\x1b'));
+        }
+    }
 }

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BACK_OFF: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
 /// Bytes of ssh's standard error kept for the diagnosis.
-const STDERR: usize = 16 << 10;
+const STDERR: usize = 64 << 10;
 
 /// Everything one ssh process needs besides its arguments.
 pub(super) struct Attempt {
@@ -104,8 +104,9 @@ pub(super) async fn start_master(
     retrying(async || {
         let mut attempt = Attempt::prepare(target, credentials, operator).await?;
         let mut command = client::ssh(target, credentials.methods, operator, attempt.path())?;
+        // With ControlPersist ssh silences a jump host's ssh unless it is told to be verbose (sshconnect.c).
         command
-            .args(["-M", "-N", "-f", "-o", "ControlMaster=yes", "-o", "ControlPersist=60", "-S"])
+            .args(["-v", "-M", "-N", "-f", "-o", "ControlMaster=yes", "-o", "ControlPersist=60", "-S"])
             .arg(attempt.path().join("master"))
             .args(["--", target.destination()])
             .stdin(Stdio::null())

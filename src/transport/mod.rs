@@ -15,6 +15,7 @@ mod error;
 mod exchange;
 mod frames;
 mod hostkey;
+pub mod local;
 mod login;
 mod operator;
 mod program;

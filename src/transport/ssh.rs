@@ -253,7 +253,7 @@ async fn fresh_once(
     Ok(frames)
 }
 
-fn conclude(ending: Ending) -> Result<(), Error> {
+pub(super) fn conclude(ending: Ending) -> Result<(), Error> {
     match ending {
         Ending::Complete { code: 0, .. } | Ending::Stopped => Ok(()),
         Ending::Complete { code, stderr } => Err(Error::Remote { code, stderr_tail: stderr }),

@@ -1,9 +1,10 @@
 //! A real sshd on the loopback interface, with files of its own only.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pve_harden::transport::Target;
@@ -11,12 +12,45 @@ use tempfile::TempDir;
 
 /// One server; gone with the value.
 pub struct Sshd {
-    pub directory: TempDir,
+    directory: Arc<TempDir>,
     pub address: SocketAddr,
     child: Child,
 }
 
 impl Sshd {
+    /// One attempt: somebody else may take the port between its choice and its use.
+    fn listen(address: IpAddr, extra: &str, directory: &Arc<TempDir>) -> Option<Self> {
+        let path = directory.path();
+        let free = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap();
+        let config = format!(
+            "ListenAddress {free}\nHostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\nStrictModes no\n\
+             UsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nLogLevel VERBOSE\n{extra}\n",
+            path.display()
+        );
+        fs::write(path.join("sshd_config"), config).unwrap();
+        let log = path.join("log");
+        let _ = fs::remove_file(&log);
+        let child = Command::new("/usr/sbin/sshd")
+            .args(["-D", "-f"])
+            .arg(path.join("sshd_config"))
+            .arg("-E")
+            .arg(&log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { directory: Arc::clone(directory), address: free, child };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !server.log().contains("Server listening on") {
+            if server.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            assert!(Instant::now() < deadline, "sshd does not answer: {}", server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
     /// Starts a server that lets root in with `user_key`; `None` after a loud skip.
     pub fn start(extra: &str) -> Option<Self> {
         Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), extra)
@@ -29,33 +63,12 @@ impl Sshd {
         }
         // sshd insists on its privilege separation directory.
         fs::create_dir_all("/run/sshd").unwrap();
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         let path = directory.path();
         keygen(&path.join("host_key"), "", "ed25519");
         keygen(&path.join("user_key"), "", "ed25519");
         fs::copy(path.join("user_key.pub"), path.join("authorized_keys")).unwrap();
-        let free = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap();
-        let config = format!(
-            "ListenAddress {free}\nHostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\nStrictModes no\n\
-             UsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel VERBOSE\n{extra}\n",
-            path.display()
-        );
-        fs::write(path.join("sshd_config"), config).unwrap();
-        let child = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-f"])
-            .arg(path.join("sshd_config"))
-            .arg("-E")
-            .arg(path.join("log"))
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { directory, address: free, child };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(free).is_err() {
-            assert!(Instant::now() < deadline, "sshd does not answer: {}", server.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
+        Some((0..20).find_map(|_| Self::listen(address, extra, &directory)).expect("no free port"))
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
