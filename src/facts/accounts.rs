@@ -188,7 +188,7 @@ fn authorized_keys(sections: Sections<'_>, name: &str) -> Reading<AuthorizedKeys
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
-            "failed" | "dangling" | "refused" if found.is_none() => {
+            "failed" | "refused" if found.is_none() => {
                 return Reading::Unreadable(format!("{name}: {} {}", word, shown(rest)));
             }
             "real" => real = rest,

@@ -1,6 +1,7 @@
 //! Access to a capture's sections with [`Reading`]'s semantics.
 
 use super::Reading;
+use crate::sanitize;
 use crate::transport::capture::Capture;
 
 /// Longest reason that is kept of what a node complains.
@@ -36,10 +37,10 @@ fn complaint(name: &str, status: i32, text: &str) -> String {
     }
 }
 
-/// Node text for a reason: control characters escaped, and not endless.
+/// Node text for a reason: safe to print, and not endless.
 pub(super) fn shown(text: &str) -> String {
-    let escaped: String = text.chars().take(REASON).flat_map(char::escape_debug).collect();
-    escaped.replace("\\'", "'").replace("\\\"", "\"")
+    let start: String = text.chars().take(REASON).collect();
+    sanitize::line(&start).into_owned()
 }
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
         let text = |status, body: &[u8]| Sections(&capture(status, body)).text("x").map(str::to_owned);
         assert_eq!(text(0, b"a"), Reading::Known("a".into()));
         assert_eq!(text(127, b""), Reading::Absent);
-        assert_eq!(text(255, b"one\ntwo\x1b[31m\n\n"), Reading::Unreadable("x: two\\u{1b}[31m".into()));
+        assert_eq!(text(255, b"one\ntwo\x1b[31m\n\n"), Reading::Unreadable("x: two\\x1b[31m".into()));
         assert_eq!(text(1, b""), Reading::Unreadable("x: exit status 1".into()));
         assert_eq!(text(0, b"\xff"), Reading::Unreadable("x: not UTF-8".into()));
         assert_eq!(Sections(&Capture::default()).text("x"), Reading::NotAsked);

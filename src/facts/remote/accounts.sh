@@ -1,6 +1,6 @@
 # Accounts: /etc/shadow without its hashes, sudo's view of the accounts in PVH_ACCOUNTS, their public keys and root's.
 # Uses $sshd_settings of the sshd part for AuthorizedKeysFile.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
 : "${PVH_ACCOUNTS:=}" "${PVH_SALT:=}" "${sshd_settings:=}"
 
@@ -79,7 +79,7 @@ keys_of() {
         printf 'path %s\n' "$key_made"
         keys_real=$(realpath -m -- "$key_made" 2>/dev/null) || keys_real=""
         if [ ! -e "$key_made" ]; then
-            if [ -L "$key_made" ]; then printf 'dangling %s\n' "$keys_real"; else echo absent; fi
+            echo absent
             continue
         fi
         if [ -z "$keys_real" ] || [ ! -f "$keys_real" ] || secret_path "$keys_real"; then

@@ -1,6 +1,6 @@
 # Shared by the parts of the capture program. Parameters (PVH_*) are newline-separated lists, set before this text.
 # Answers go through the transport's prelude: emit NAME STATUS BODY, run NAME COMMAND ARG…
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 
 pvh_newline='
 '

@@ -6,7 +6,7 @@
 #   files.text    `head -v` of what may be shown; the sizes and digests above say where each one ends
 #   files.cut     paths whose content is secret or not text
 # A newline in a name becomes \001, so that no name can make a line of its own.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154,SC2185
 
 : "${PVH_FILES:=}" "${PVH_TEXT_LIMIT:=262144}" "${PVH_DIGEST_LIMIT:=67108864}"
 

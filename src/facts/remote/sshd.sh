@@ -1,6 +1,6 @@
 # sshd: version, effective settings, one question per case, algorithms.
 # Uses $own_addresses of the system part.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2020,SC2154
 
 : "${PVH_ACCOUNTS:=}" "${PVH_PROBES:=}" "${PVH_OUTSIDE:=}" "${PVH_OTHER:=nobody}" "${PVH_CASES:=}"
 : "${own_addresses:=}" "${PVH_CASE_LIMIT:=400}"

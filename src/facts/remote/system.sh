@@ -1,5 +1,5 @@
 # The node itself: session, clock, mounts, addresses, packages, units, sockets, who is connected, root's logins.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
 : "${PVH_UNITS:=}" "${PVH_HISTORY_DAYS:=30}"
 
@@ -17,6 +17,7 @@ if ! missing ip addresses; then
     emit addresses $? "$own_addresses"
 fi
 
+# shellcheck disable=SC2016
 missing dpkg-query packages ||
     emit_quiet packages dpkg-query -W -f '${Package}\t${Version}\t${db:Status-Abbrev}\n'
 
@@ -38,7 +39,8 @@ missing ss listeners || emit_quiet listeners ss -tulpnH
 # utmp is gone from newer Debian releases, logind may be absent, so all three are asked.
 connected() {
     who 2>/dev/null | awk '{ print $1 }'
-    cat /run/systemd/sessions/* 2>/dev/null | sed -n 's/^USER=//p'
+    # The folder also holds pipes, which would not end while a session lasts.
+    find /run/systemd/sessions -maxdepth 1 -type f -exec sed -n 's/^USER=//p' {} + 2>/dev/null
     ps -eo args= 2>/dev/null | sed -nE 's/^sshd(-session)?: ([^ @]+)(@.*| \[priv\])$/\2/p'
     return 0
 }
