@@ -3,5 +3,6 @@
 
 mod controls;
 mod lab_tests;
+mod facts;
 mod support;
 mod transport;

@@ -5,6 +5,7 @@
 pvh_newline='
 '
 pvh_tab=$(printf '\t')
+pvh_line_break=$(printf '\001')
 
 # emit_quiet NAME COMMAND ARG…: standard output when the command succeeds, both streams when it fails, so that the
 # reason reaches the reader and warnings do not mix with data. The command is asked twice only when it fails.

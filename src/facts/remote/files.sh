@@ -34,10 +34,18 @@ real_paths() {
     done
 }
 
-# Names of files that hold a private key or a NUL byte. Fails when grep fails, so that nothing passes unseen.
+# Names of files that hold a private key or a NUL byte, or that cannot be searched: nothing passes unseen. A second
+# look, file by file, is only needed when one of many vanished.
 not_text() {
     # shellcheck disable=SC2016
-    xargs -r -d '\n' sh -c 'grep -laP -e "\x00|-----BEGIN [A-Z0-9 ]*PRIVATE KEY" -- "$@"; [ $? -le 1 ]' grep
+    PVH_PATTERN='\x00|-----BEGIN [A-Z0-9 ]*PRIVATE KEY' xargs -r -d '\n' sh -c '
+        grep -laP -e "$PVH_PATTERN" -- "$@"
+        [ $? -gt 1 ] || exit 0
+        for path; do
+            grep -qaP -e "$PVH_PATTERN" -- "$path"
+            [ $? -eq 1 ] || printf "%s\n" "$path"
+        done
+        exit 0' grep
 }
 
 lines_to_nul() { tr '\n' '\000'; }
@@ -67,6 +75,8 @@ sort_path() {
     fi
     [ "$2" = f ] || return 0
     [ -n "$1" ] || return 0
+    # A name with a line break stands for no file here.
+    case $9 in *"$pvh_line_break"*) return 0 ;; esac
     if secret_path "$1" || secret_path "$9"; then
         files_cut="$files_cut$9$pvh_newline"
         case $1 in /etc/shadow | /etc/gshadow) files_hash="$files_hash$9$pvh_newline" ;; esac
@@ -119,7 +129,7 @@ read_files() {
         files_dump() { printf '%s' "$files_text" | xargs -r -d '\n' head -v -c "$PVH_TEXT_LIMIT" -- 2>/dev/null; }
         run files.text files_dump
     else
-        emit files.text 1 "the contents could not be searched for private keys"
+        emit files.text 9 "the contents could not be searched for private keys"
     fi
     emit files.cut 0 "$files_cut"
 }
