@@ -168,7 +168,9 @@ fn secrets_stay_on_the_node() {
         assert!(!text.contains(secret), "{secret} crossed the wire");
     }
     let content = |path: &str| facts.files[path].known().unwrap().content.clone();
-    for path in ["/etc/pve/priv/token.cfg", "/etc/plant.d/both.pem", "/root/.ssh/id_ed25519", "/etc/plant.d/dir/token.cfg"] {
+    for path in
+        ["/etc/pve/priv/token.cfg", "/etc/plant.d/both.pem", "/root/.ssh/id_ed25519", "/etc/plant.d/dir/token.cfg"]
+    {
         assert_eq!(content(path), None, "{path}");
     }
     assert_eq!(facts.files["/etc/pve/priv/token.cfg"].known().unwrap().digest, None);
