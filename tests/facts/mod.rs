@@ -13,7 +13,7 @@ use pve_harden::transport::capture::{Capture, Section};
 
 use crate::support::skip;
 
-const PRELUDE: &str = include_str!("../src/transport/remote/prelude.sh");
+const PRELUDE: &str = include_str!("../../src/transport/remote/prelude.sh");
 /// What a node must never send.
 const SECRETS: [&str; 5] = ["TOPSECRETHASH", "TOPSECRETKEY", "TOPSECRETTOKEN", "TOPSECRETLINK", "TOPSECRETPEM"];
 
