@@ -6,11 +6,13 @@ mod check;
 mod completions;
 pub mod connect;
 mod explain;
+pub mod init;
 mod keys;
 mod man;
 pub mod nodes;
 pub mod output;
 mod plan;
+pub mod profile;
 pub mod settings;
 mod terminal;
 

@@ -30,6 +30,8 @@ pub struct Diagnostic {
     pub at: Option<At>,
     /// Beside the caret: what was expected.
     pub expected: String,
+    /// Why.
+    pub note: String,
     /// One thing to do per line.
     pub help: Vec<String>,
 }
@@ -37,7 +39,14 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), at: None, expected: String::new(), help: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            at: None,
+            expected: String::new(),
+            note: String::new(),
+            help: Vec::new(),
+        }
     }
 
     /// A warning.
@@ -66,6 +75,13 @@ impl Diagnostic {
         self
     }
 
+    /// Sets the reason.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
     /// Adds something to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -80,6 +96,9 @@ impl Diagnostic {
         };
         let group = Group::with_title(level.primary_title(printable(&self.message)));
         let mut group = self.place(group);
+        if !self.note.is_empty() {
+            group = group.element(Level::NOTE.message(printable(&self.note)));
+        }
         for help in &self.help {
             group = group.element(Level::HELP.message(printable(help)));
         }
@@ -136,6 +155,15 @@ impl Diagnostics {
     /// Number of warnings.
     pub fn warnings(&self) -> usize {
         self.0.len() - self.errors()
+    }
+
+    /// Drops findings that are there already, e.g. of a file that two others build on.
+    pub fn dedup(&mut self) {
+        let mut seen = std::collections::HashSet::new();
+        self.0.retain(|d| {
+            let place = d.at.as_ref().map(|at| (at.source.name.clone(), at.span.clone()));
+            seen.insert((place, d.message.clone()))
+        });
     }
 
     /// Sorts by file (in the order they were first named), then by position.

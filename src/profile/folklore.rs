@@ -238,10 +238,10 @@ fn report(walk: &mut Walk<'_>, row: &Row, span: &Range<usize>) {
     if !walk.seen.insert((span.start, span.end)) {
         return;
     }
-    let message = format!("`{}` is folklore: {}", row.said, row.truth);
+    let message = format!("`{}` is folklore", row.said);
     let at = At { source: Arc::clone(walk.source), span: span.clone() };
     let found = Diagnostic { severity: row.severity, ..Diagnostic::error(message) };
-    walk.found.push(found.at(at).help(format!("instead: {}", row.instead)));
+    walk.found.push(found.at(at).note(row.truth).help(format!("instead: {}", row.instead)));
 }
 
 #[cfg(test)]
@@ -304,7 +304,7 @@ mod tests {
         for (said, text) in SAMPLES {
             let row = ROWS.iter().find(|r| r.said == *said).unwrap();
             let found = lint(text);
-            let hit = found.iter().find(|d| d.message.contains(row.truth) && d.message.contains(said));
+            let hit = found.iter().find(|d| d.note == row.truth && d.message.contains(said));
             let hit = hit.unwrap_or_else(|| panic!("{said} not found in {text:?}: {found}"));
             assert!(hit.at.is_some() && hit.help.iter().any(|h| h.contains(row.instead)), "{said}");
             assert_eq!(hit.severity, row.severity);

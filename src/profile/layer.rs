@@ -49,25 +49,35 @@ pub struct Layer {
 /// Parses TOML with every syntax error reported, walks it against `shape` and drops what does not fit.
 pub fn parse_tree<'s>(source: &'s Arc<Source>, shape: &Shape, found: &mut Diagnostics) -> toml::Spanned<DeTable<'s>> {
     let (mut tree, errors) = DeTable::parse_recoverable(&source.text);
+    let hopeless = errors.len() > MAX_SYNTAX_ERRORS;
     let broken = report_syntax(source, errors, found);
+    if hopeless {
+        tree.get_mut().clear();
+        return tree;
+    }
     let mut walk = Walk { source, root: shape, broken: &broken, found, seen: HashSet::new() };
     folklore::search(&mut walk, tree.get_ref());
     walk.table(tree.get_mut(), &(0..0), shape, "");
     tree
 }
 
+/// With more errors than this a text is no TOML, and what was recovered from it is not judged.
+const MAX_SYNTAX_ERRORS: usize = 200;
+
 /// One error a line: what follows on the same line follows from it.
 fn report_syntax(source: &Arc<Source>, errors: Vec<toml::de::Error>, found: &mut Diagnostics) -> Vec<Range<usize>> {
     let mut spans: Vec<(Range<usize>, String)> =
         errors.into_iter().map(|e| (e.span().unwrap_or(0..0), e.message().to_owned())).collect();
     spans.sort_by_key(|(span, _)| (span.start, span.end));
-    let mut last_line = 0;
+    let mut last = (0, "");
     for (span, message) in &spans {
         let line = source.line(span.start);
-        if line == last_line {
+        // An array that is not closed swallows the lines below it.
+        let swallowed = message.contains("array") && last.1.contains("array");
+        if line == last.0 || swallowed {
             continue;
         }
-        last_line = line;
+        last = (line, message);
         let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
         let expected = if expected.is_empty() { String::new() } else { format!("expected {expected}") };
         let at = At { source: Arc::clone(source), span: span.clone() };

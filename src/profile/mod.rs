@@ -7,14 +7,14 @@
 pub mod diagnostic;
 pub mod disk;
 mod folklore;
-mod keys;
+pub mod keys;
 mod layer;
 mod limits;
 mod lint;
 mod lint_ssh;
 mod load;
-mod names;
-mod network;
+pub mod names;
+pub mod network;
 pub mod password;
 pub mod policy;
 pub mod schema;

@@ -187,8 +187,7 @@ impl Walk<'_> {
         }
         for key in required.iter().filter(|k| !entries.iter().any(|(written, _)| written == *k)) {
             if self.broken.is_empty() {
-                let what = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
-                let missing = Diagnostic::error(format!("missing key `{key}`{what}"));
+                let missing = Diagnostic::error(format!("missing key `{key}` {}", place(path)));
                 self.found.push(missing.at(self.at(at)).expected(format!("`{key} = …` is required")));
             }
         }
@@ -242,14 +241,18 @@ impl Walk<'_> {
         if self.broken.iter().any(|b| b.start <= span.end && b.end >= span.start) {
             return;
         }
-        let place = if path.is_empty() { "at the top level".to_owned() } else { format!("in `{path}`") };
+        let place = place(path);
         let mut found = Diagnostic::error(format!("unknown key `{}` {place}", printable(key))).at(self.at(span));
         let known: Vec<String> = keys.keys().cloned().collect();
         let by_meaning = keys.iter().find(|(_, (_, about))| names_it(about, key)).map(|(k, _)| k.as_str());
         if let Some(near) = by_meaning.or_else(|| nearest(key, known.iter().map(String::as_str))) {
             found = found.expected(format!("did you mean `{near}`?"));
         } else if let Some(elsewhere) = self.elsewhere(key, path) {
-            found = found.expected("not a key of this table").help(format!("did you mean `{elsewhere}`?"));
+            let help = match elsewhere.rsplit_once('.') {
+                Some((table, key)) => format!("did you mean `{key}` in [{table}]?"),
+                None => format!("`{elsewhere}` belongs above the first [table] of the file"),
+            };
+            found = found.expected("not a key of this table").help(help);
         } else {
             found = found.expected(format!("expected {}", list(&known)));
         }
@@ -320,6 +323,22 @@ impl Walk<'_> {
 
     fn at(&self, span: &Range<usize>) -> At {
         At { source: Arc::clone(self.source), span: span.clone() }
+    }
+}
+
+/// `in [ssh.limits]`, `in [[host]]`.
+fn place(path: &str) -> String {
+    let mut shown = path.to_owned();
+    let mut list = false;
+    while let Some((before, after)) = shown.split_once('[').map(|(b, a)| (b.to_owned(), a.to_owned())) {
+        let rest = after.split_once(']').map_or("", |(_, rest)| rest);
+        list = rest.is_empty();
+        shown = format!("{before}{rest}");
+    }
+    match (path.is_empty(), list) {
+        (true, _) => "at the top level".into(),
+        (false, true) => format!("in [[{shown}]]"),
+        (false, false) => format!("in [{shown}]"),
     }
 }
 

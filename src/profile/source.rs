@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use regex_lite::Regex;
 
+use crate::sanitize;
+
 /// Lines longer than this are not shown in messages.
 const MAX_SHOWN_LINE: usize = 4096;
 
@@ -86,17 +88,9 @@ impl fmt::Display for At {
     }
 }
 
-/// A string without control characters or characters that reorder text, for messages.
+/// One line without control characters or characters that reorder text, for messages.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let reorders =
-                matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-            let escape = c.is_control() || reorders;
-            let escaped = escape.then(|| c.escape_default());
-            escaped.into_iter().flatten().chain((!escape).then_some(c))
-        })
-        .collect()
+    sanitize::line(text).into_owned()
 }
 
 /// The same text with secrets overwritten by `*`, byte offsets kept: crypt(5) hashes, private keys, values of keys
@@ -122,7 +116,11 @@ enum Block {
 
 fn mask_inside(out: &mut String, line: &str, block: Block) -> Option<Block> {
     let end = match block {
-        Block::Pem => line.contains("-----END").then_some(line.len()),
+        // A key pasted into a string that was never closed ends where TOML goes on.
+        Block::Pem if pem_is_over().is_some_and(|p| p.is_match(line)) => Some(0),
+        Block::Pem => {
+            (line.contains("-----END") || line.contains("\"\"\"") || line.contains("'''")).then_some(line.len())
+        }
         Block::Quoted(quote) => line.find(quote).map(|at| at + quote.len()),
     };
     stars(out, &line[..end.unwrap_or(line.len())]);
@@ -132,7 +130,8 @@ fn mask_inside(out: &mut String, line: &str, block: Block) -> Option<Block> {
 }
 
 fn mask_line(out: &mut String, line: &str) -> Option<Block> {
-    if let Some(begin) = line.find("-----BEGIN").filter(|_| line.contains("PRIVATE KEY")) {
+    let pem = line.find("-----BEGIN").filter(|_| line.contains("PRIVATE KEY"));
+    if let Some(begin) = pem.or_else(|| line.find("PuTTY-User-Key-File")) {
         out.push_str(&line[..begin]);
         stars(out, &line[begin..]);
         return (!line.contains("-----END")).then_some(Block::Pem);
@@ -175,6 +174,12 @@ fn stars(out: &mut String, text: &str) {
     }
 }
 
+/// A TOML table or `key = value`; no line of base64 looks like that.
+fn pem_is_over() -> Option<&'static Regex> {
+    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
+    PATTERN.get_or_init(|| Regex::new(r#"^\s*(?:\[|[\w.-]+\s*=\s*["'\w\[{])"#).ok()).as_ref()
+}
+
 fn patterns() -> &'static [Regex] {
     static PATTERNS: OnceLock<Vec<Regex>> = OnceLock::new();
     PATTERNS.get_or_init(|| {
@@ -215,6 +220,8 @@ mod tests {
                 "keys = ['''\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----\n''']",
                 "b3Blbn",
             ),
+            ("keys = [\"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\ncnNh==\n-----END", "cnNh"),
+            ("keys = ['''PuTTY-User-Key-File-3: x\nPrivate-Lines: 1\nb3Blbn\n''']", "b3Blbn"),
             ("root-password = \"\"\"\nhunter2\n\"\"\"\n", "hunter2"),
             ("password = hunter2 hunter3", "hunter3"),
         ] {
@@ -222,13 +229,10 @@ mod tests {
             assert!(!shown.contains(secret), "{shown}");
             assert_eq!(shown.len(), text.len());
         }
+        let after = mask("keys = [\"-----BEGIN OPENSSH PRIVATE KEY-----\\nb3\"]\nsudo = \"pasword\"\n");
+        assert!(after.ends_with("sudo = \"pasword\"\n"), "what follows a key on one line is shown: {after}");
         let plain = "sudo = \"password\"\n[password.quality]\nmin-length = 14\nhash-env = \"VAR\"\n";
         assert_eq!(mask(plain), plain);
-    }
-
-    #[test]
-    fn control_characters_are_escaped() {
-        assert_eq!(printable("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
     }
 
     proptest! {

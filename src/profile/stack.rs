@@ -18,6 +18,14 @@ pub struct Shipped {
     pub text: &'static str,
 }
 
+impl Shipped {
+    /// One line about it.
+    pub fn description(&self) -> String {
+        let mut found = Diagnostics::default();
+        layer::parse(&Source::new(self.name, self.text), &mut found).description.unwrap_or_default()
+    }
+}
+
 /// Every shipped profile.
 pub const SHIPPED: &[Shipped] = &[
     Shipped { name: "baseline", text: include_str!("../../profiles/baseline.toml") },
