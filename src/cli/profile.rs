@@ -149,10 +149,11 @@ fn table(text: &mut String, value: &Json, path: &str, loaded: &Loaded, origins: 
         .collect();
     let width = shown.iter().map(|(line, ..)| line.len()).filter(|w| *w <= 60).max().unwrap_or(0);
     for (line, more, key) in &shown {
-        match loaded.origins.get(key).filter(|_| origins) {
-            Some(origin) => text.push_str(&format!("{line:width$}  # {origin}\n{more}")),
-            None => text.push_str(&format!("{line}\n{more}")),
-        }
+        let _ = match loaded.origins.get(key).filter(|_| origins) {
+            Some(origin) => writeln!(text, "{line:width$}  # {origin}"),
+            None => writeln!(text, "{line}"),
+        };
+        text.push_str(more);
     }
     for (key, inner) in entries.iter().filter(|(_, v)| v.is_object()) {
         table(text, inner, &name(key), loaded, origins);

@@ -14,7 +14,7 @@ use super::shape::Walk;
 use super::source::At;
 
 /// One piece of folklore.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The name people know it by.
     pub said: &'static str,
@@ -208,7 +208,9 @@ pub fn search(walk: &mut Walk<'_>, table: &DeTable<'_>) {
             report(walk, row, &key.span());
         } else if EXPIRY_KEYS.contains(&name.to_ascii_lowercase().as_str()) && is_date(value.get_ref()) {
             // The key may well be right: only the value is reported.
-            expiry().into_iter().for_each(|row| report(walk, row, &value.span()));
+            if let Some(row) = expiry() {
+                report(walk, row, &value.span());
+            }
         }
         search_value(walk, value);
     }
@@ -217,8 +219,16 @@ pub fn search(walk: &mut Walk<'_>, table: &DeTable<'_>) {
 fn search_value(walk: &mut Walk<'_>, value: &toml::Spanned<DeValue<'_>>) {
     match value.get_ref() {
         DeValue::Table(table) => search(walk, table),
-        DeValue::Array(items) => items.iter().for_each(|item| search_value(walk, item)),
-        DeValue::String(text) => by_text(text).into_iter().for_each(|row| report(walk, row, &value.span())),
+        DeValue::Array(items) => {
+            for item in items {
+                search_value(walk, item);
+            }
+        }
+        DeValue::String(text) => {
+            if let Some(row) = by_text(text) {
+                report(walk, row, &value.span());
+            }
+        }
         _ => {}
     }
 }

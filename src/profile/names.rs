@@ -169,7 +169,7 @@ pub fn ssh_user_problem(user: &str) -> Option<String> {
     (!starts || !fits).then(|| "a login name starts with a letter and has no spaces or signs".into())
 }
 
-/// What is wrong with a ProxyJump value. ssh puts it into a shell command, so only plain characters pass.
+/// What is wrong with a `ProxyJump` value. ssh puts it into a shell command, so only plain characters pass.
 pub fn jump_problem(jump: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@' | '[' | ']' | '%' | '/');
     let hop_fits = |hop: &str| {

@@ -242,6 +242,7 @@ pub struct PasswordPolicy {
 }
 
 /// `[password.quality]`: /etc/security/pwquality.conf keys.
+#[allow(clippy::struct_excessive_bools, reason = "one switch per key of pwquality.conf")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct QualityPolicy {
@@ -299,7 +300,7 @@ pub struct AgingPolicy {
 pub struct HashPolicy {
     /// Part of the policy.
     pub enabled: bool,
-    /// `ENCRYPT_METHOD` and pam_unix's argument.
+    /// `ENCRYPT_METHOD` and `pam_unix`'s argument.
     pub method: HashMethod,
 }
 
@@ -395,11 +396,11 @@ pub struct Host {
     pub address: String,
     /// Login name, when fixed.
     pub user: Option<String>,
-    /// Port; `None` leaves it to ssh_config.
+    /// Port; `None` leaves it to `ssh_config`.
     pub port: Option<u16>,
     /// Private key file.
     pub identity: Option<PathBuf>,
-    /// ProxyJump.
+    /// `ProxyJump`.
     pub jump: Option<String>,
     /// Pinned host key fingerprint, `SHA256:…`.
     pub host_key: Option<String>,

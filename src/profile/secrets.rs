@@ -53,7 +53,7 @@ impl Secrets {
                 secrets.file = Some(path);
             }
             Ok(None) => {}
-            Err(refusal) => found.push(refusal),
+            Err(refusal) => found.push(*refusal),
         }
         secrets
     }
@@ -100,9 +100,9 @@ pub fn variable(host: &str) -> String {
 }
 
 /// The text of a `.env` that nobody else can read or could have written.
-fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Diagnostic> {
+fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Box<Diagnostic>> {
     let shown = printable(&path.to_string_lossy());
-    let refuse = |why: String, help: String| Diagnostic::error(format!("{shown} {why}")).help(help);
+    let refuse = |why: String, help: String| Box::new(Diagnostic::error(format!("{shown} {why}")).help(help));
     let link = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -18,7 +18,7 @@ use super::disk;
 use super::layer::parse_tree;
 use super::names;
 use super::network;
-use super::policy::{AdminPassword, Site};
+use super::policy::{Admin, AdminPassword, Host, Site, Sudo};
 use super::schema::site_shape;
 use super::secrets::Secrets;
 use super::source::{At, Source, printable};
@@ -148,7 +148,7 @@ impl Reader<'_> {
         nets
     }
 
-    fn removed(&mut self, names: &[Spanned<String>], admins: &[super::policy::Admin]) -> Vec<String> {
+    fn removed(&mut self, names: &[Spanned<String>], admins: &[Admin]) -> Vec<String> {
         let mut removed: Vec<String> = Vec::new();
         for name in names {
             let text = name.get_ref();
@@ -203,39 +203,65 @@ impl Reader<'_> {
     }
 }
 
-/// What of a site counts for its digest: everything but secrets and where the file lies.
+/// What of a site counts for its digest: everything but secrets and where the file lies. Part of the digest's
+/// definition: a new field changes every digest.
 #[derive(Serialize)]
 struct Canonical<'a> {
     profiles: &'a [String],
     management: &'a [IpNet],
-    hosts: Vec<(&'a str, &'a str, Option<&'a str>, Option<u16>, Option<&'a str>, Option<&'a str>, &'a [String])>,
-    admins: Vec<(&'a str, &'a str, &'a [String], &'a [String], super::policy::Sudo, Option<&'static str>)>,
+    hosts: Vec<CanonicalHost<'a>>,
+    admins: Vec<CanonicalAdmin<'a>>,
     removed_admins: &'a [String],
+}
+
+#[derive(Serialize)]
+struct CanonicalHost<'a> {
+    name: &'a str,
+    address: &'a str,
+    user: Option<&'a str>,
+    port: Option<u16>,
+    jump: Option<&'a str>,
+    host_key: Option<&'a str>,
+    groups: &'a [String],
+}
+
+#[derive(Serialize)]
+struct CanonicalAdmin<'a> {
+    name: &'a str,
+    full_name: &'a str,
+    groups: &'a [String],
+    keys: &'a [String],
+    sudo: Sudo,
+    password: Option<&'static str>,
+}
+
+impl<'a> From<&'a Host> for CanonicalHost<'a> {
+    fn from(host: &'a Host) -> Self {
+        let Host { name, address, user, port, identity: _, jump, host_key, groups } = host;
+        let (user, jump, host_key) = (user.as_deref(), jump.as_deref(), host_key.as_deref());
+        Self { name, address, user, port: *port, jump, host_key, groups }
+    }
+}
+
+impl<'a> From<&'a Admin> for CanonicalAdmin<'a> {
+    fn from(admin: &'a Admin) -> Self {
+        let Admin { name, full_name, groups, keys, sudo, password } = admin;
+        let password = password.as_ref().map(|source| match source {
+            AdminPassword::Hash(_) => "hash",
+            AdminPassword::Prompt => "prompt",
+            AdminPassword::Generate(_) => "generate",
+        });
+        Self { name, full_name, groups, keys, sudo: *sudo, password }
+    }
 }
 
 /// What the digest of a site is made from.
 pub fn canonical(site: &Site) -> impl Serialize {
-    let password = |source: &AdminPassword| match source {
-        AdminPassword::Hash(_) => "hash",
-        AdminPassword::Prompt => "prompt",
-        AdminPassword::Generate(_) => "generate",
-    };
     Canonical {
         profiles: &site.profiles,
         management: &site.management,
-        hosts: site
-            .hosts
-            .iter()
-            .map(|h| {
-                let (user, jump, key) = (h.user.as_deref(), h.jump.as_deref(), h.host_key.as_deref());
-                (&*h.name, &*h.address, user, h.port, jump, key, &*h.groups)
-            })
-            .collect(),
-        admins: site
-            .admins
-            .iter()
-            .map(|a| (&*a.name, &*a.full_name, &*a.groups, &*a.keys, a.sudo, a.password.as_ref().map(password)))
-            .collect(),
+        hosts: site.hosts.iter().map(CanonicalHost::from).collect(),
+        admins: site.admins.iter().map(CanonicalAdmin::from).collect(),
         removed_admins: &site.removed_admins,
     }
 }
