@@ -1,5 +1,7 @@
 //! `pmxcfs`: the file system on /etc/pve, as a FUSE mount with the manners of the real one.
 
+mod attributes;
+mod conf_sync;
 mod manners;
 pub mod membership;
 mod quorum;
@@ -103,8 +105,16 @@ fn serve(options: &Options) -> anyhow::Result<u8> {
     if let Some(folder) = database.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    if cluster && !database.exists() && Path::new(OWN_DATABASE).exists() {
+        Store::open(Path::new(OWN_DATABASE))
+            .and_then(|own| own.copy_to(&database))
+            .context("taking the own database into the cluster")?;
+    }
     let mut store = Store::open(&database).context("memdb_open failed - unable to open database")?;
     seed::plant(&mut store, &options.seed, Path::new(seed::COROSYNC_CONF))?;
+    if cluster {
+        conf_sync::watch(Store::open(&database)?, Path::new(seed::COROSYNC_CONF));
+    }
     let quorum = if cluster { Quorum::of_cluster(&database) } else { Quorum::standalone(&database) };
 
     let session = mount(&options.mountpoint, TreeFs::new(store, node, www_data, quorum))?;

@@ -87,6 +87,12 @@ impl Store {
         self.connection.execute_batch("BEGIN DEFERRED; SELECT count(*) FROM tree;")
     }
 
+    /// Writes the whole tree into a new database.
+    pub fn copy_to(&self, path: &Path) -> rusqlite::Result<()> {
+        let target = path.to_string_lossy();
+        self.connection.execute("VACUUM INTO ?1", [target.as_ref()]).map(drop)
+    }
+
     /// Number of changes ever made; it grows by one with each.
     pub fn version(&self) -> Result<u64> {
         self.connection.query_row("SELECT version FROM tree WHERE inode = 0", [], |row| row.get(0)).map_err(io)

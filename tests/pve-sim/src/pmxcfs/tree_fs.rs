@@ -12,6 +12,7 @@ use fuser::{
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
+use super::attributes::{BLOCK, attributes};
 use super::manners;
 use super::quorum::Quorum;
 use super::store::{Entry, Kind, ROOT, Store};
@@ -19,7 +20,6 @@ use super::virtual_files::{View, Virtual};
 
 /// The kernel may remember names and attributes for one second, as with the real pmxcfs.
 const REMEMBER: Duration = Duration::from_secs(1);
-const BLOCK: u64 = 4096;
 const BLOCKS: u64 = 32_768;
 const INODES: u64 = 262_144;
 const LONGEST_NAME: u32 = 256;
@@ -76,33 +76,13 @@ impl TreeFs {
     fn attributes(&self, entry: &Entry) -> Result<FileAttr> {
         let path = self.ask(|store| store.path(entry.inode))?;
         let mode = manners::mode(&path, entry.kind, self.quorum.is_quorate());
-        Ok(self.attr(
+        Ok(attributes(
             kernel(entry.inode),
             (if entry.kind == Kind::Folder { FileType::Directory } else { FileType::RegularFile }, mode),
             entry.size,
             u64::from(entry.mtime),
+            self.www_data,
         ))
-    }
-
-    fn attr(&self, ino: INodeNo, (kind, perm): (FileType, u16), size: u64, mtime: u64) -> FileAttr {
-        let time = UNIX_EPOCH + Duration::from_secs(mtime);
-        FileAttr {
-            ino,
-            size,
-            blocks: size.div_ceil(BLOCK),
-            atime: time,
-            mtime: time,
-            ctime: time,
-            crtime: time,
-            kind,
-            perm,
-            nlink: if kind == FileType::Directory { 2 } else { 1 },
-            uid: 0,
-            gid: self.www_data,
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        }
     }
 
     fn virtual_attributes(&self, entry: Virtual) -> Result<FileAttr> {
@@ -111,7 +91,7 @@ impl TreeFs {
             Some(target) => (FileType::Symlink, target.len()),
             None => (FileType::RegularFile, self.virtual_content(entry)?.len()),
         };
-        Ok(self.attr(INodeNo(entry.inode()), (kind, mode), size as u64, 0))
+        Ok(attributes(INodeNo(entry.inode()), (kind, mode), size as u64, 0, self.www_data))
     }
 
     fn virtual_content(&self, entry: Virtual) -> Result<String> {

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod commands;
+mod join;
 pub mod ssh;
 mod updatecerts;
 
@@ -17,6 +18,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         ["updatecerts", options @ ..] => updatecerts::run(&host, options),
         ["status"] => commands::status(&host),
         ["nodes"] => commands::nodes(&host),
+        ["add", peer, ..] => join::run(&host, peer),
         ["create", name] => commands::create(&host, name),
         ["apiver"] => {
             crate::console::say("1");
