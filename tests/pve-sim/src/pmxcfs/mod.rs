@@ -127,11 +127,11 @@ fn serve(options: &Options) -> anyhow::Result<u8> {
     LOG.info("[main] notice: filesystem mounted");
     daemon::wait_for_signal()?;
     LOG.info("[main] notice: teardown filesystem");
-    let ended = background.umount_and_join();
+    // Not joined: a process that sits in the folder would hold the end up. Leaving closes /dev/fuse for it.
     let _ = unmount(&options.mountpoint, UnmountFlags::DETACH);
+    std::mem::forget(background);
     let _ = std::fs::remove_file(&options.pid_file);
     LOG.info("[main] notice: exit proxmox configuration filesystem (0)");
-    ended.context("unmount")?;
     Ok(0)
 }
 
