@@ -161,11 +161,7 @@ fn beaten(wrong: &[Wrong], target: &Target, facts: &Facts) -> Vec<String> {
 
 fn advice(beaten: &[String], nothing_to_change: bool) -> Option<String> {
     if !beaten.is_empty() {
-        return Some(format!(
-            "sshd reads these lines before {} and they win; take them out: {}",
-            dropin::PATH,
-            beaten.join(", ")
-        ));
+        return Some(format!("these lines win over {}; take them out: {}", dropin::PATH, beaten.join(", ")));
     }
     nothing_to_change.then(|| {
         format!(

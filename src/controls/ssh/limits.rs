@@ -22,8 +22,8 @@ const META: Meta = Meta {
     checked: "`sshd -T -C` in every case; a stricter value of the node's own files is kept. `LoginGraceTime 0`, \
               `ClientAliveInterval 0` and `ClientAliveCountMax 0` mean \"never\" and do not pass as small numbers.",
     naive: "A `MaxSessions` below 10 breaks tools that share one connection; cluster peers keep sshd's default of 10. \
-            A small `MaxStartups` drops migrations and replications that start together at random, and it cannot \
-            be set per address. Settings pasted after a `Match` at the end of sshd_config are inside it.",
+            A small `MaxStartups` drops migrations and replications that start together at random, it cannot \
+            be set per address, and of all lines that set it sshd takes the last. Settings pasted after a `Match` at the end of sshd_config are inside it.",
     references: &[Reference::Cis13("5.1.16"), Reference::Cis12("5.1.16"), Reference::Man("sshd_config(5)")],
     level: 1,
     severity: Severity::Medium,

@@ -178,9 +178,12 @@ impl<'a> Target<'a> {
     }
 
     /// Lines outside the drop-in that beat it: those read earlier, for a keyword that may not stand in a `Match` or
-    /// from within one.
+    /// from within one; and those read later for the one keyword where sshd takes the last value.
     pub fn winners(&self, keyword: &str, present: Option<&str>) -> Vec<setter::Setter> {
-        let (mut before, _) = setter::setters(self.node.facts, keyword);
+        let (mut before, after) = setter::setters(self.node.facts, keyword);
+        if keyword == LAST_WINS {
+            return after;
+        }
         before.retain(|line| {
             (line.in_match || GLOBAL_ONLY.contains(&keyword))
                 && present.is_none_or(|value| same_value(keyword, value, &line.value))
@@ -189,9 +192,12 @@ impl<'a> Target<'a> {
     }
 }
 
+/// sshd overwrites this one each time it reads it (servconf.c, `sMaxStartups`), in 9.2 and in 10.0.
+const LAST_WINS: &str = "maxstartups";
+
 /// Keywords that sshd refuses inside a `Match` (`sshd_config(5)`).
-const GLOBAL_ONLY: [&str; 7] =
-    ["logingracetime", "maxstartups", "kexalgorithms", "ciphers", "macs", "hostkeyalgorithms", "requiredrsasize"];
+const GLOBAL_ONLY: [&str; 6] =
+    ["logingracetime", "kexalgorithms", "ciphers", "macs", "hostkeyalgorithms", "requiredrsasize"];
 
 /// Whether what sshd prints may come from this line. Lists and times have many spellings, so only plain words differ.
 fn same_value(keyword: &str, printed: &str, written: &str) -> bool {

@@ -184,6 +184,33 @@ fn an_earlier_line_that_no_block_can_beat_is_named() {
 }
 
 #[test]
+fn a_later_line_for_startups_wins_and_is_named() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.sshd.main.push_str("MaxStartups 100:30:200\n");
+    let line = node.sshd.main.lines().count();
+    node.apply();
+    let limits = node.judge("ssh.limits");
+    assert!(changes(&limits).is_empty());
+    assert!(advice(&limits).contains(&format!("{MAIN}:{line} (`maxstartups 100:30:200`)")), "{}", advice(&limits));
+    assert_eq!(node.judge("ssh.crypto").status, Status::Compliant);
+}
+
+#[test]
+fn every_other_line_of_the_dropin_wins_over_later_ones() {
+    let Some(mut node) = Node::standalone() else { return };
+    node.settle();
+    let later = "PermitRootLogin yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication yes\n\
+                 PermitEmptyPasswords yes\nPubkeyAuthentication no\nMaxAuthTries 20\nLoginGraceTime 600\n\
+                 MaxSessions 100\nClientAliveInterval 1000\nClientAliveCountMax 30\nLogLevel ERROR\n\
+                 DisableForwarding no\nKexAlgorithms diffie-hellman-group14-sha1\nCiphers 3des-cbc\nMACs hmac-md5\n\
+                 HostKeyAlgorithms ssh-rsa\nRequiredRSASize 1024\n";
+    node.sshd.dropins.insert("90-later.conf".into(), later.into());
+    for (id, verdict) in node.verdicts() {
+        assert_eq!(verdict.status, Status::Compliant, "{id}: {:#?}", verdict.evidence);
+    }
+}
+
+#[test]
 fn the_nodes_own_stricter_values_stay() {
     let Some(mut node) = Node::standalone() else { return };
     node.policy.profile.ssh.root_login.permit = PermitRootLogin::ProhibitPassword;
