@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod conf;
 pub mod lockout;
 pub mod pam;
+pub mod password;
 pub mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -190,5 +191,9 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &ssh::LIMITS,
     &ssh::FORWARDING,
     &ssh::CRYPTO,
+    &password::QUALITY,
+    &password::HISTORY,
+    &password::AGING,
+    &password::HASH,
     &lockout::PAM,
 ];

@@ -10,37 +10,29 @@ pub fn text<'a>(facts: &'a Facts, path: &str) -> Result<Option<&'a str>, String>
 }
 
 /// The change that gives a file this content, keeping its mode and owner; `None` when it has it. A new file belongs
-/// to root and gets `mode`.
-pub fn write(
-    facts: &Facts,
-    id: &str,
-    path: &str,
-    content: String,
-    mode: u32,
-    summary: &str,
-) -> Result<Option<Change>, String> {
+/// to root and is readable by all.
+pub fn write(facts: &Facts, id: &str, path: &str, content: String, summary: &str) -> Result<Option<Change>, String> {
     let before = regular(facts, path)?.map(|(fact, content)| image(fact, content.to_owned()));
     if before.as_ref().is_some_and(|before| before.content == content) {
         return Ok(None);
     }
     let after = match &before {
         Some(before) => FileImage { content, ..before.clone() },
-        None => FileImage::root(content, mode),
+        None => FileImage::root(content, 0o644),
     };
     let file = FileChange { path: path.to_owned(), before, after: Some(after), validate: None };
     Ok(Some(change(id, summary, Action::File(file))))
 }
 
-/// The change that edits an existing file, or makes it with what `edit` makes of nothing.
-pub fn edit(
-    facts: &Facts,
-    id: &str,
-    path: &str,
-    summary: &str,
-    edit: impl FnOnce(&str) -> String,
-) -> Result<Option<Change>, String> {
-    let content = edit(text(facts, path)?.unwrap_or_default());
-    write(facts, id, path, content, 0o644, summary)
+/// The change that gives a file of this tool's own its content, mode and owner; `None` when it has all of them.
+pub fn own(facts: &Facts, id: &str, path: &str, content: &str, summary: &str) -> Result<Option<Change>, String> {
+    let before = regular(facts, path)?.map(|(fact, content)| image(fact, content.to_owned()));
+    let after = FileImage::root(content, 0o644);
+    if before.as_ref() == Some(&after) {
+        return Ok(None);
+    }
+    let file = FileChange { path: path.to_owned(), before, after: Some(after), validate: None };
+    Ok(Some(change(id, summary, Action::File(file))))
 }
 
 /// The change that makes a directory of root's, when it is not there.

@@ -4,10 +4,15 @@
 mod image;
 mod syntax;
 
-pub use image::{directory, edit, text, write};
+pub use image::{directory, own, text, write};
 pub use syntax::Syntax;
 
 use crate::profile::policy::Policy;
+
+/// Whether a control's part of a file that several controls share is to be put right.
+pub fn included(policy: &Policy, id: &str, enabled: bool) -> bool {
+    enabled && !policy.left_out.contains(id)
+}
 
 /// What the policy wants and where that was said, e.g. "5 (baseline:12)".
 pub fn wanted(policy: &Policy, key: &str, value: impl std::fmt::Display) -> String {

@@ -6,7 +6,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
-use crate::change::{Action, Change, Stage};
+use crate::change::Change;
 use crate::controls::conf::{self, Syntax, wanted};
 use crate::controls::pam::{self, Managed};
 use crate::controls::{Control, Evidence, Meta, Reference, Severity, Verdict};
@@ -145,21 +145,19 @@ impl Repair {
         let enabled = match pam::managed(facts)? {
             Managed::Yes(enabled) => enabled,
             Managed::No(why) => {
-                self.advise(format!(
-                    "{why}; pam-auth-update leaves such files alone. Take the line out (or move it below \"# end of \
-                     pam-auth-update config\") and run again, or add pam_faillock by hand: preauth above pam_unix, \
-                     authfail below it, authsucc at the end"
-                ));
+                let by_hand = "preauth above pam_unix, authfail below it, authsucc at the end";
+                self.advise(Managed::advice(&why, by_hand));
                 return Ok(());
             }
         };
         let mut files = Vec::new();
         for profile in &profiles::ALL {
             let summary = format!("PAM profile: {}", profile.title);
-            files.extend(conf::write(facts, ID, &profile.path(), profile.text(), 0o644, &summary)?);
+            files.extend(conf::own(facts, ID, &profile.path(), &profile.text(), &summary)?);
         }
         let ours_are_on = profiles::ALL.iter().all(|profile| enabled.contains(profile.name));
-        let foreign = profiles::foreign(facts, &enabled);
+        let ours = profiles::ALL.map(|profile| profile.name);
+        let foreign = pam::rivals(facts, "auth", "pam_faillock.so", &ours)?;
         if ours_are_on && files.is_empty() && foreign.is_empty() {
             self.advise(
                 "the profiles are enabled, yet the stack does not count failures: another rule in \
@@ -168,14 +166,8 @@ impl Repair {
             return Ok(());
         }
         self.changes.append(&mut files);
-        let enable = profiles::ALL.iter().map(|profile| profile.name.to_owned()).collect();
-        self.changes.push(Change {
-            controls: vec![ID.into()],
-            stage: Stage::Services,
-            summary: "count wrong passwords in every PAM service, and refuse locked accounts".into(),
-            interrupts: None,
-            action: Action::PamProfiles { enable, disable: foreign },
-        });
+        let summary = "count wrong passwords in every PAM service, and refuse locked accounts";
+        self.changes.push(pam::enable(ID, summary, &ours, foreign));
         Ok(())
     }
 
@@ -195,7 +187,7 @@ impl Repair {
             };
         }
         let summary = format!("lock an account for {} s after {} wrong passwords", want.unlock_time, want.deny);
-        self.changes.extend(conf::write(facts, ID, CONF, after.clone(), 0o644, &summary)?.filter(|_| after != text));
+        self.changes.extend(conf::write(facts, ID, CONF, after.clone(), &summary)?.filter(|_| after != text));
         let mut told = Vec::new();
         for rule in stacks.iter().flat_map(|stack| &stack.counting) {
             let overridden = options::overridden(&after, rule, want);

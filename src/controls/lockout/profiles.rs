@@ -4,11 +4,6 @@
 //! `pam_unix`'s jump goes over the counting (pam-auth-update counts the lines for `end`). The three controls differ,
 //! because pam-auth-update tells lines apart by control and module only when it looks for local changes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::controls::conf;
-use crate::facts::Facts;
-
 /// A file in /usr/share/pam-configs.
 pub struct Profile {
     /// Its name.
@@ -58,22 +53,4 @@ impl Profile {
         let Self { title, priority, block, rule, .. } = self;
         format!("Name: pve-harden: {title}\nDefault: no\nPriority: {priority}\nAuth-Type: {block}\nAuth:\n\t{rule}\n")
     }
-}
-
-/// Enabled profiles of others that bring nothing but `pam_faillock`: together with ours they would count twice.
-pub fn foreign(facts: &Facts, enabled: &BTreeSet<String>) -> Vec<String> {
-    let saved = conf::text(facts, "/var/lib/pam/auth").ok().flatten().unwrap_or_default();
-    let mut profile = "";
-    let mut only_faillock: BTreeMap<&str, bool> = BTreeMap::new();
-    for line in saved.lines() {
-        match line.strip_prefix("Module: ") {
-            Some(name) => profile = name,
-            None => *only_faillock.entry(profile).or_insert(true) &= line.contains("pam_faillock.so"),
-        }
-    }
-    only_faillock
-        .into_iter()
-        .filter(|(name, only)| *only && enabled.contains(*name) && ALL.iter().all(|ours| ours.name != *name))
-        .map(|(name, _)| name.to_owned())
-        .collect()
 }

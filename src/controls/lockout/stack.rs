@@ -82,21 +82,9 @@ fn answer(rule: &PamRule, password: Answer, locked: bool) -> Answer {
         // pam_faillock.c: `authfail` answers PAM_IGNORE after counting.
         "pam_faillock.so" if pam::flag(rule, "authfail") => Answer::Ignore,
         "pam_faillock.so" => Answer::Success,
-        _ if is_alternative(&rule.control) => Answer::Failure,
+        _ if pam::is_alternative(&rule.control) => Answer::Failure,
         _ => Answer::Success,
     }
-}
-
-/// Whether success of this rule would end or shorten the stack, as another way to log in does.
-fn is_alternative(control: &str) -> bool {
-    control.eq_ignore_ascii_case("sufficient")
-        || control.strip_prefix('[').is_some_and(|inner| {
-            inner
-                .trim_end_matches(']')
-                .split_whitespace()
-                .filter_map(|pair| pair.strip_prefix("success="))
-                .any(|action| action == "done" || action.parse::<usize>().is_ok())
-        })
 }
 
 fn is_faillock(rule: &PamRule) -> bool {

@@ -1,6 +1,7 @@
 //! lockout.pam on recorded nodes. What pam-auth-update makes of the profiles was recorded in Debian 12 and 13.
 
 use super::*;
+use crate::change::Action;
 use crate::controls::Status;
 use crate::controls::testing::{advice, baseline, carry_out, changes, patch, put_text, story, unreadable};
 use crate::facts::{FileFact, FileKind, Reading};

@@ -2,7 +2,7 @@
 //! wrote itself (/var/lib/pam) and, when a line was added by hand, changes nothing and exits 0. This is the comparison
 //! of `diff_profiles` in Debian's pam-auth-update, 1.5.2 and 1.7.0 alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controls::conf;
 use crate::facts::Facts;
@@ -45,6 +45,21 @@ pub fn managed(facts: &Facts) -> Result<Managed, String> {
     Ok(Managed::Yes(enabled))
 }
 
+/// Profiles of others that bring nothing but this module along. Together with ours it would run twice.
+pub fn rivals(facts: &Facts, common: &str, module: &str, ours: &[&str]) -> Result<Vec<String>, String> {
+    let saved = conf::text(facts, &format!("/var/lib/pam/{common}"))?.unwrap_or_default();
+    let mut profile = "";
+    let mut brings_only_it: BTreeMap<&str, bool> = BTreeMap::new();
+    for line in saved.lines() {
+        match line.strip_prefix("Module: ") {
+            Some(name) => profile = name,
+            None => *brings_only_it.entry(profile).or_insert(true) &= line.contains(module),
+        }
+    }
+    let rivals = brings_only_it.into_iter().filter(|(name, only)| *only && !ours.contains(name));
+    Ok(rivals.map(|(name, _)| name.to_owned()).collect())
+}
+
 /// The profiles whose lines are there, or the first line that pam-auth-update did not write.
 fn compare(facility: &str, current: &str, written: &str) -> Result<Vec<String>, String> {
     let mut saved = saved_lines(written).into_iter();
@@ -76,6 +91,16 @@ enum Block {
     Between,
     Additional,
     After,
+}
+
+impl Managed {
+    /// What a person is told when it will refuse.
+    pub fn advice(why: &str, by_hand: &str) -> String {
+        format!(
+            "{why}; pam-auth-update leaves such files alone. Take the line out (or move it below \"# end of \
+             pam-auth-update config\") and run again, or do it by hand: {by_hand}"
+        )
+    }
 }
 
 impl Block {

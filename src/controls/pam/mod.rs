@@ -4,9 +4,10 @@
 mod managed;
 mod walk;
 
-pub use managed::{Managed, files, managed};
-pub use walk::{Answer, walk};
+pub use managed::{Managed, files, managed, rivals};
+pub use walk::{Answer, is_alternative, walk};
 
+use crate::change::{Action, Change, Stage};
 use crate::facts::{Facts, PamRule, PamStack, Reading};
 
 /// The stack of a service. A service without a file uses `other` (pam.d(5)), which is how PVE's `proxmox-ve-auth`
@@ -29,6 +30,18 @@ fn explained(name: &str) -> impl Fn(String) -> String + '_ {
 /// The rules of one facility: auth, account, password or session.
 pub fn rules<'a>(stack: &'a PamStack, facility: &str) -> Vec<&'a PamRule> {
     stack.rules.iter().filter(|rule| rule.facility == facility).collect()
+}
+
+/// The change that enables profiles, when their files are there.
+pub fn enable(id: &str, summary: &str, enable: &[&str], disable: Vec<String>) -> Change {
+    let enable = enable.iter().map(ToString::to_string).collect();
+    Change {
+        controls: vec![id.to_owned()],
+        stage: Stage::Services,
+        summary: summary.to_owned(),
+        interrupts: None,
+        action: Action::PamProfiles { enable, disable },
+    }
 }
 
 /// A rule as one line, for evidence.

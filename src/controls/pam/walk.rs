@@ -104,6 +104,18 @@ fn keyword(control: &str, answer: Answer) -> Step {
     }
 }
 
+/// Whether success of this rule would end or shorten the stack, as another way to log in does.
+pub fn is_alternative(control: &str) -> bool {
+    control.eq_ignore_ascii_case("sufficient")
+        || control.strip_prefix('[').is_some_and(|inner| {
+            inner
+                .trim_end_matches(']')
+                .split_whitespace()
+                .filter_map(|pair| pair.strip_prefix("success="))
+                .any(|action| action == "done" || action.parse::<usize>().is_ok())
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
