@@ -69,6 +69,7 @@ pub(super) struct Desk {
 pub(super) struct Log {
     pub password_given: bool,
     pub password_refused: bool,
+    pub password_missing: bool,
     pub used_passphrases: Vec<String>,
     pub host_key: Option<Error>,
 }
@@ -119,7 +120,10 @@ impl Desk {
             Some(password) => Some(password),
             None => self.ask(Question::Password { account: self.account.clone() }).await,
         };
-        let Some(password) = password else { return Reply::Stop };
+        let Some(password) = password else {
+            self.log.password_missing = true;
+            return Reply::Stop;
+        };
         self.log.password_given = true;
         Reply::Text(password)
     }

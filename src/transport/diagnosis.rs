@@ -22,7 +22,11 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
         return Error::HostKeyUnknown { host, offered: None };
     }
     if let Some(line) = lines.iter().rev().find(|line| line.contains("Permission denied (")) {
-        return Error::Auth { user: callee.user.into(), host, detail: refused(line), wrong_password: false };
+        // "user@host: Permission denied (…)" may speak of a machine on the way.
+        let account = line.split_once(": ").and_then(|(account, _)| account.rsplit_once('@'));
+        let (user, host) = account.unwrap_or((callee.user, callee.host));
+        let safe = |value: &str| sanitize::line(value).into_owned();
+        return Error::Auth { user: safe(user), host: safe(host), detail: refused(line), wrong_password: false };
     }
     if has("Too many authentication failures") {
         let detail = "too many keys were offered before the right one; name it with --identity".into();
@@ -31,11 +35,8 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
     let detail = sanitize::tail(telling(&lines).as_bytes(), 400);
     // Behind a jump host the node's refusal arrives as a closed channel.
     let hop = has("stdio forwarding failed") || has("open failed");
-    let early = ["kex_exchange_identification", "Not allowed at this time", "Exceeded MaxStartups", "banner exchange"];
-    if !hop && early.iter().any(|phrase| has(phrase)) && !has("timed out") && !has("Connection refused") {
-        return Error::Throttled { host, detail };
-    }
-    if !hop && (has("Connection closed by") || has("Connection reset by")) {
+    let closed = ["Connection closed by", "Connection reset by", "Not allowed at this time", "Exceeded MaxStartups"];
+    if !hop && closed.iter().any(|phrase| has(phrase)) {
         return Error::Throttled { host, detail };
     }
     Error::Unreachable { host, detail }
@@ -43,7 +44,7 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
 
 fn refused(line: &str) -> String {
     let methods = line.rsplit_once('(').map_or("", |(_, rest)| rest.trim_end_matches([')', '.']));
-    format!("no login was accepted; the node offers {}", sanitize::line(&methods.replace(',', ", ")))
+    format!("no login was accepted; {} would be possible", sanitize::line(&methods.replace(',', ", ")))
 }
 
 fn changed(lines: &[&str], callee: &Callee<'_>) -> Error {
@@ -108,12 +109,30 @@ mod tests {
     fn messages_of_openssh_become_errors() {
         let cases: &[(&str, Error)] = &[
             (
-                "ops@10.0.0.1: Permission denied (publickey,password).\r\n",
-                auth("no login was accepted; the node offers publickey, password"),
+                "ops@pve1: Permission denied (publickey,password).\r\n",
+                auth("no login was accepted; publickey, password would be possible"),
             ),
             (
-                "Load key \"/k\": error in libcrypto\r\nops@10.0.0.1: Permission denied (publickey).",
-                auth("no login was accepted; the node offers publickey"),
+                "Load key \"/k\": error in libcrypto\r\nops@pve1: Permission denied (publickey).",
+                auth("no login was accepted; publickey would be possible"),
+            ),
+            (
+                "jumper@bastion: Permission denied (publickey).\r\n\
+                 kex_exchange_identification: Connection closed by remote host\r\n",
+                Error::Auth {
+                    user: "jumper".into(),
+                    host: "bastion".into(),
+                    detail: "no login was accepted; publickey would be possible".into(),
+                    wrong_password: false,
+                },
+            ),
+            (
+                "kex_exchange_identification: banner line contains invalid characters\r\n\
+                 banner exchange: Connection to 10.0.0.1 port 80: invalid format\r\n",
+                unreachable(
+                    "kex_exchange_identification: banner line contains invalid characters; \
+                     banner exchange: Connection to 10.0.0.1 port 80: invalid format",
+                ),
             ),
             (
                 "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\nDisconnected from 10.0.0.1 port 22\r\n",

@@ -61,6 +61,14 @@ pub enum Error {
         /// Whether the password was given to the node and was wrong.
         wrong_password: bool,
     },
+    /// The node asks for a password, and nobody gave one; none was tried.
+    #[error("{user}@{host} asks for a password, and there is none")]
+    PasswordMissing {
+        /// Login name.
+        user: String,
+        /// Where to.
+        host: String,
+    },
     /// The login works, but `sudo` is not installed.
     #[error("{user} is not root, and sudo is not installed")]
     SudoMissing {
@@ -120,9 +128,11 @@ impl Error {
                 Kind::Unreachable
             }
             Self::HostKeyUnknown { .. } | Self::HostKeyChanged { .. } => Kind::HostKey,
-            Self::Auth { .. } | Self::SudoMissing { .. } | Self::SudoPassword { .. } | Self::SudoRefused { .. } => {
-                Kind::Auth
-            }
+            Self::Auth { .. }
+            | Self::PasswordMissing { .. }
+            | Self::SudoMissing { .. }
+            | Self::SudoPassword { .. }
+            | Self::SudoRefused { .. } => Kind::Auth,
             Self::TooLarge { .. } | Self::Garbage(_) | Self::Remote { .. } => Kind::Unreadable,
             Self::Internal(_) => Kind::Internal,
         }
@@ -145,6 +155,13 @@ impl Error {
             ),
             Self::HostKeyChanged { .. } => {
                 "compare the fingerprint with the node's console; only if it is right, change host_key in the site".into()
+            }
+            Self::Auth { wrong_password: true, .. } => {
+                "correct the password; it was tried once and is not tried again, because the node may lock the account".into()
+            }
+            Self::PasswordMissing { .. } => {
+                "set PVE_ROOT_PASS (or PVE_ROOT_PASS_<HOST>), name a key with --identity, or run on a terminal and be asked"
+                    .into()
             }
             Self::SudoMissing { .. } => "log in as root for the first run: --user root".into(),
             Self::SudoPassword { .. } => "set PVE_HARDEN_SUDO_PASS, or run on a terminal and be asked".into(),

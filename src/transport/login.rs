@@ -86,10 +86,14 @@ impl Attempt {
                 wrong_password: true,
             };
         }
+        if self.desk.log.password_missing {
+            return Error::PasswordMissing { user: callee.user.into(), host: callee.host.into() };
+        }
+        let given = self.desk.log.password_given;
         match diagnose(stderr, &callee) {
-            Error::Auth { user, host, detail, .. } => {
-                Error::Auth { user, host, detail, wrong_password: self.desk.log.password_given }
-            }
+            Error::Auth { user, host, detail, .. } => Error::Auth { user, host, detail, wrong_password: given },
+            // Not to be tried again: the next try would give the password again.
+            Error::Throttled { host, detail } if given => Error::Unreachable { host, detail },
             other => other,
         }
     }

@@ -63,6 +63,9 @@ impl Connection {
             match Self::open(target, credentials, operator).await {
                 Ok(connection) => return Ok((place, connection)),
                 Err(Error::Auth { user, host, detail, wrong_password: false }) => refused.push((user, host, detail)),
+                Err(Error::PasswordMissing { user, host }) => {
+                    refused.push((user, host, "it asks for a password, and there is none".into()));
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -85,7 +85,7 @@ impl Sshd {
         fingerprint(&self.file("host_key.pub"))
     }
 
-    /// Root with the right key; known_hosts names the server; no ssh_config of this machine.
+    /// Root with the right key; `known_hosts` names the server; no `ssh_config` of this machine.
     pub fn target(&self) -> Target {
         let key = fs::read_to_string(self.file("host_key.pub")).unwrap();
         let line = format!("[{}]:{} {key}", self.address.ip(), self.address.port());
@@ -93,7 +93,7 @@ impl Sshd {
         self.stranger()
     }
 
-    /// As [`Sshd::target`], with an empty known_hosts.
+    /// As [`Sshd::target`], with an empty `known_hosts`.
     pub fn stranger(&self) -> Target {
         let config = self.file("ssh_config");
         if !config.exists() {

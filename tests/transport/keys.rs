@@ -63,7 +63,7 @@ async fn a_refused_key_is_an_auth_error_and_the_next_login_is_tried() {
     let key_only = Credentials { methods: Methods::KeyOnly, ..Credentials::default() };
     let error = Connection::open(&stranger, &key_only, &nobody()).await.unwrap_err();
     let Error::Auth { user, detail, wrong_password: false, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((user.as_str(), detail.as_str()), ("root", "no login was accepted; the node offers publickey"));
+    assert_eq!((user.as_str(), detail.as_str()), ("root", "no login was accepted; publickey would be possible"));
     let candidates = [(stranger, key_only.clone()), (server.target(), key_only)];
     let (place, _connection) = Connection::open_first(&candidates, &nobody()).await.unwrap();
     assert_eq!(place, 1);

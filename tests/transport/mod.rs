@@ -3,6 +3,7 @@
 mod connection;
 mod hostkeys;
 mod keys;
+mod nodes;
 mod ways;
 
 use std::sync::{Arc, Mutex};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pve_harden::transport::{Connection, Credentials, Error, Limits, Methods, Program, Target, fresh_run};
 
 use super::{Scripted, nobody, operator};
-use crate::support::sshd::Sshd;
+use crate::support::sshd::{Sshd, keygen};
 
 fn key_only() -> Credentials {
     Credentials { methods: Methods::KeyOnly, ..Credentials::default() }
@@ -31,8 +31,13 @@ async fn a_login_through_a_jump_host_asks_for_both_host_keys() {
     let offers: Vec<_> = asked.offers().into_iter().map(|offer| (offer.fingerprint, offer.hop)).collect();
     assert_eq!(offers, [(jump.fingerprint(), true), (node.fingerprint(), false)]);
     connection.close().await.unwrap();
-    // A node that is down behind a jump host is unreachable, not busy.
-    drop(node);
+    // A changed key on the way stops the login, too.
+    keygen(&jump.file("former"), "", "ed25519");
+    let former = fs::read_to_string(jump.file("former.pub")).unwrap();
+    let place = format!("[127.0.0.1]:{}", jump.address.port());
+    fs::write(jump.file("known_hosts"), format!("{place} {former}")).unwrap();
+    let error = Connection::open(&target, &Credentials::default(), &operator(asked)).await.unwrap_err();
+    assert!(matches!(&error, Error::HostKeyChanged { host, .. } if *host == place), "{error:?}");
 }
 
 #[tokio::test]
@@ -115,4 +120,24 @@ async fn a_lost_connection_is_told_from_a_failed_program() {
     assert!(matches!(error, Error::Lost(_)), "{error:?}");
     let error = connection.run(&Program::new("true"), Limits::default()).await.unwrap_err();
     assert!(matches!(error, Error::Lost(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_abandoned_master_ends_within_a_minute() {
+    let Some(server) = Sshd::start("") else { return };
+    let connection = Connection::open(&server.target(), &key_only(), &nobody()).await.unwrap();
+    // What a killed process leaves: the master, and nobody to end it.
+    std::mem::forget(connection);
+    let port = server.address.port().to_string();
+    let masters = || {
+        let running = Command::new("pgrep").args(["-f", &format!("ssh .*-p {port} .*-M")]).output().unwrap();
+        String::from_utf8(running.stdout).unwrap()
+    };
+    assert_ne!(masters(), "");
+    let started = Instant::now();
+    while !masters().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(75), "still there: {}", masters());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(started.elapsed() > Duration::from_secs(30), "it waits for further use");
 }
