@@ -1,0 +1,271 @@
+//! What `apply` and `rollback` share: who asks for a run, how it is driven, and what its outcome means.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::ToSpan as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::connect::{Connector, Node};
+use super::terminal::Terminal;
+use crate::apply::bundle::{self, Meta, Order, PeerPair, Windows};
+use crate::apply::engine::{self, Login, Outcome, Run};
+use crate::apply::journal::{Entry, Event};
+use crate::apply::SshNode;
+use crate::change::Stage;
+use crate::error::{Error, Kind, Result};
+use crate::event::What;
+use crate::facts::Facts;
+use crate::plan::{Plan, Proof};
+use crate::profile::policy::Policy;
+use crate::transport::{Credentials, Methods, Program, Target};
+
+/// Seconds in which an administrator confirms by hand.
+const MANUAL_WINDOW: u32 = 900;
+/// Fetching packages takes longer than any other stage.
+const PACKAGES_FACTOR: u32 = 5;
+
+/// What a person asked for, beside the plan.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// "apply" or "rollback".
+    pub verb: &'static str,
+    /// `--reason`.
+    pub reason: Option<String>,
+    /// `--confirm manual`.
+    pub manual: bool,
+    /// `--commit-window`, seconds.
+    pub commit_window: Option<u32>,
+    /// One line per change.
+    pub changes: Vec<String>,
+    /// Seal of the plan.
+    pub seal: String,
+    /// Runs that are taken back.
+    pub undoes: Vec<String>,
+}
+
+/// Runs what changes nothing; Ctrl-C ends it.
+pub async fn before_changes<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted() => Err(Error::msg(Kind::Refused, "interrupted").state("nothing was changed")),
+    }
+}
+
+/// Resolves at Ctrl-C, SIGTERM or SIGHUP; never when none of them can be caught.
+pub async fn interrupted() {
+    let (Ok(mut int), Ok(mut term), Ok(mut hup)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = int.recv() => {},
+        _ = term.recv() => {},
+        _ = hup.recv() => {},
+    }
+}
+
+/// Yes, or the error that says nothing was changed.
+pub fn confirm(question: &str, names: &str, somebody: bool) -> Result<()> {
+    let declined = |why: &str, hint: &str| {
+        Err(Error::msg(Kind::Refused, why.to_owned()).state(format!("nothing was changed on {names}")).hint(hint.to_owned()))
+    };
+    if !somebody {
+        return declined("nobody is at a terminal to say yes", "look at the plan, then run the same command with --yes");
+    }
+    if Terminal::yes(question) { Ok(()) } else { declined("declined", "run the same command again when you want the changes") }
+}
+
+/// Who is at work, in words for the node's history.
+fn operator_name() -> String {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME"));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{}@{host}", user.unwrap_or_else(|_| "unknown".into()))
+}
+
+/// What belongs to the run beside its steps.
+pub fn order(policy: &Policy, facts: &Facts, login: &str, intent: &Intent) -> Result<Order> {
+    let mut random = [0_u8; 4];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut random))
+        .map_err(|error| Error::new(Kind::Internal, error))?;
+    let now = Timestamp::now();
+    let run = &policy.profile.run;
+    let commit = intent.commit_window.unwrap_or(if intent.manual { MANUAL_WINDOW } else { run.commit_window });
+    let from = facts.session.known().and_then(|session| session.operator).map(|address| address.to_string());
+    Ok(Order {
+        meta: Meta {
+            version: 1,
+            id: bundle::run_id(now, u32::from_ne_bytes(random)),
+            verb: intent.verb.into(),
+            node: policy.host.name.clone(),
+            operator: operator_name(),
+            from,
+            login: login.to_owned(),
+            tool: env!("CARGO_PKG_VERSION").into(),
+            profiles: policy.profile_names.clone(),
+            digests: policy.digests.clone(),
+            seal: intent.seal.clone(),
+            reason: intent.reason.clone(),
+            started: now,
+            changes: intent.changes.clone(),
+            undoes: intent.undoes.clone(),
+        },
+        windows: Windows {
+            stage: run.stage_window,
+            packages: run.stage_window.saturating_mul(PACKAGES_FACTOR),
+            commit,
+            manual: intent.manual,
+        },
+        admins: policy.site.admins.iter().map(|admin| admin.name.clone()).collect(),
+        peers: peers(facts),
+    })
+}
+
+/// Each online peer by each of its addresses, and this node by the address that the peers know.
+fn peers(facts: &Facts) -> Vec<PeerPair> {
+    let (Some(cluster), Some(own_name)) = (facts.cluster.known(), facts.node_name.known()) else { return Vec::new() };
+    let own = facts.addresses.known().cloned().unwrap_or_default();
+    let own_for = |peer: &std::net::IpAddr| own.iter().find(|net| net.contains(peer)).map(|net| net.addr().to_string());
+    cluster
+        .peers
+        .iter()
+        .filter(|peer| peer.online)
+        .flat_map(|peer| {
+            peer.addresses.iter().filter_map(|address| {
+                Some(PeerPair {
+                    name: peer.name.clone(),
+                    address: address.to_string(),
+                    own_name: own_name.clone(),
+                    own_address: own_for(address)?,
+                })
+            })
+        })
+        .collect()
+}
+
+/// Who must log in anew before the run may stay.
+pub fn proving_login(plan: &Plan, manual: bool) -> Login {
+    let admin = plan.proofs.iter().find_map(|proof| match proof {
+        Proof::AdminLogin { user, .. } => Some(user.clone()),
+        _ => None,
+    });
+    match admin {
+        Some(user) if !manual => Login::Admin(user),
+        _ => Login::Anybody,
+    }
+}
+
+/// Drives the run and turns its outcome into a result.
+pub async fn drive(
+    connector: &Connector,
+    node: &Node,
+    policy: &Policy,
+    program: &Program,
+    order: &Order,
+    login: Login,
+) -> Result<()> {
+    let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual };
+    let ways = SshNode {
+        connection: &node.connection,
+        candidates: candidates(connector, node, policy, &run.login),
+        operator: Arc::clone(connector.operator()),
+    };
+    let mut teller = Teller { connector, order, current: 0 };
+    let outcome = engine::drive(&ways, program, &run, interrupted(), |entry| teller.tell(entry)).await;
+    match outcome {
+        Outcome::Committed => Ok(()),
+        other => Err(failure(other, &policy.host.name, &order.meta.id)),
+    }
+}
+
+/// The administrator who proves, then the login that is open, then whoever the site would try.
+fn candidates(connector: &Connector, node: &Node, policy: &Policy, login: &Login) -> Vec<(Target, Credentials)> {
+    let mut found: Vec<(Target, Credentials)> = Vec::new();
+    if let Login::Admin(user) = login {
+        found.push(connector.login(&policy.host, user, Methods::KeyOnly));
+    }
+    found.push(connector.login(&policy.host, node.connection.user(), Methods::default()));
+    for way in connector.logins(policy, &node.operator.key_fingerprints) {
+        if !found.iter().any(|(target, _)| target.user == way.0.user) {
+            found.push(way);
+        }
+    }
+    found
+}
+
+fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
+    match outcome {
+        Outcome::Refused { word, why } => {
+            let kind = match word.as_str() {
+                "busy" => Kind::Busy,
+                "stale" | "changed" => Kind::Stale,
+                "lost" => Kind::Unreachable,
+                _ => Kind::Refused,
+            };
+            let error = Error::msg(kind, if word == "changed" { format!("changed since the run: {why}") } else { why });
+            let error = error.untouched(node);
+            if word == "changed" { error.hint("look at these files, then run the same command with --force") } else { error }
+        }
+        Outcome::RolledBack { why } => {
+            Error::msg(Kind::RolledBack, why).state(format!("{node} was rolled back and is as it was before run {id}"))
+        }
+        Outcome::NeedsHands { why } => {
+            Error::msg(Kind::NeedsHands, why).state(format!("the state of {node} is not known (run {id})"))
+        }
+        Outcome::Committed => Error::msg(Kind::Internal, "committed"),
+    }
+}
+
+/// Turns journal lines into events.
+struct Teller<'a> {
+    connector: &'a Connector,
+    order: &'a Order,
+    current: usize,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, entry: &Entry) {
+        let meta = &self.order.meta;
+        let total = meta.changes.len();
+        let what = match &entry.event {
+            Event::Stage { name, .. } => {
+                let Some(stage) = Stage::ALL.into_iter().find(|stage| stage.name() == name) else { return };
+                What::StageBegun { stage, steps: total }
+            }
+            Event::Done { step } => {
+                self.current = *step as usize;
+                let summary = meta.changes.get(self.current.wrapping_sub(1)).cloned().unwrap_or_default();
+                What::StepDone { n: self.current, total, summary }
+            }
+            Event::Proof { name, .. } => What::WaitingForProof { what: proof_words(name).into() },
+            Event::Proved { name } => What::Proved { what: proof_words(name).into() },
+            Event::Window { seconds } => {
+                if self.order.windows.manual {
+                    let text = format!("an administrator confirms on the node: sudo pve-harden-confirm {}", meta.id);
+                    self.connector.tell(&meta.node, What::Note { text });
+                }
+                let until = Timestamp::now().checked_add(i64::from(*seconds).seconds());
+                What::Window { until: until.unwrap_or_else(|_| Timestamp::now()) }
+            }
+            Event::Committed { .. } => What::Committed,
+            Event::Undoing { by } => What::Undoing { why: by.clone() },
+            Event::Undone => What::Undone,
+            Event::Note { text } | Event::Kept { text } => What::Note { text: text.clone() },
+            Event::Fail { why, .. } => What::Note { text: format!("failed: {why}") },
+            Event::UndoFailed { text } => What::Note { text: format!("the undo failed: {text}") },
+            _ => return,
+        };
+        self.connector.tell(&meta.node, what);
+    }
+}
+
+fn proof_words(name: &str) -> &str {
+    match name {
+        "accounts" => "a new login as the administrator, with sudo",
+        "password" => "a password login through PAM",
+        other => other,
+    }
+}
