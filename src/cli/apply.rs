@@ -9,7 +9,7 @@ use super::terminal::Terminal;
 use super::nodes;
 use super::passwords::Passwords;
 use crate::apply::bundle;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::event::What;
 use crate::plan::{self, Plan, Selection};
 use crate::profile::policy::Policy;
@@ -46,7 +46,6 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
         report.nodes.push(NodeReport { node: policy.host.name.clone(), address: policy.host.address.clone(), result });
     }
-    nodes::say_failures(&report.nodes, output);
     let shown = match args.format {
         super::args::PlanFormat::Text => text::report(&report, output.stdout),
         super::args::PlanFormat::Json => json::document(&report),

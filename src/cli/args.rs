@@ -48,8 +48,14 @@ pub struct Global {
 pub enum Verb {
     /// Show what would change, as diffs; contacts the nodes, changes nothing
     Plan(Plan),
+    /// Plan, ask, apply inside a commit window, prove by a fresh login, commit
+    Apply(Apply),
     /// Report how the nodes stand, control by control; changes nothing
     Check(Check),
+    /// Take a committed run back, newest first, inside a commit window of its own
+    Rollback(Rollback),
+    /// List the runs a node remembers
+    History(History),
     /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
     Capture(Capture),
     /// Explain a control: what, why, how it is checked, what breaks when it is done naively
@@ -138,6 +144,104 @@ pub enum PlanFormat {
     Text,
     /// One versioned JSON document.
     Json,
+}
+
+/// `apply`.
+#[derive(Clone, Debug, Args)]
+pub struct Apply {
+    /// Which nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+    /// What they shall be.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How they are reached.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Apply what is shown without asking; the lock-out guard still refuses
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Time in which a fresh login must confirm, e.g. 120s or 5m [default: the profile's]
+    #[arg(long, value_name = "TIME", value_parser = window)]
+    pub commit_window: Option<u32>,
+    /// How the run is confirmed; `manual` when your key is not here: an administrator calls pve-harden-confirm on the node
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub confirm: Option<Confirm>,
+    /// Why, kept in the node's history; a profile can require it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// As people read it, or one JSON document
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// Who confirms a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Confirm {
+    /// This tool, by a fresh login with your key.
+    Login,
+    /// An administrator on the node.
+    Manual,
+}
+
+/// Seconds from "90", "90s" or "5m".
+fn window(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        _ => (text, 1),
+    };
+    let seconds = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
+    match seconds {
+        Some(seconds @ 10..=3600) => Ok(seconds),
+        _ => Err("a time between 10s and 60m, e.g. 120s".into()),
+    }
+}
+
+/// `rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct Rollback {
+    /// Node: `[user@]address`, or a name from the site
+    #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub host: String,
+    /// Take back every run down to this one [default: the newest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Whose settings decide windows and logins.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How it is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Take back what is shown without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Also files that changed since the run
+    #[arg(long)]
+    pub force: bool,
+    /// Time in which a fresh login must confirm, e.g. 120s or 5m [default: the profile's]
+    #[arg(long, value_name = "TIME", value_parser = window)]
+    pub commit_window: Option<u32>,
+    /// Why, kept in the node's history; a profile can require it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `history`.
+#[derive(Clone, Debug, Args)]
+pub struct History {
+    /// Node: `[user@]address`, or a name from the site
+    #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub host: String,
+    /// Where the site is.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How it is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// As people read it, or one JSON document
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
 }
 
 /// `check`.

@@ -95,6 +95,11 @@ impl Connector {
         Ok(Node { connection, capture, facts, operator })
     }
 
+    /// Fingerprints of the keys this operator holds for the node.
+    pub async fn held(&self, policy: &Policy) -> BTreeSet<String> {
+        keys::held(&policy.host, &self.options).await
+    }
+
     /// Logs in: as the user that was named, else as the first administrator whose key is here, else as root.
     pub async fn open(&self, policy: &Policy, held: &BTreeSet<String>) -> Result<Connection> {
         let logins = self.logins(policy, held);
@@ -148,6 +153,16 @@ fn has_key(admin: &Admin, held: &BTreeSet<String>) -> bool {
         Some(key.fingerprint(ssh_key::HashAlg::Sha256).to_string())
     };
     admin.keys.iter().filter_map(fingerprint).any(|fingerprint| held.contains(&fingerprint))
+}
+
+/// Refuses a run without `--reason` where the profile requires one.
+pub fn reason_given(policy: &Policy, reason: Option<&str>) -> Result<()> {
+    if policy.profile.run.require_reason && reason.is_none_or(|reason| reason.trim().is_empty()) {
+        return Err(Error::msg(Kind::Usage, "the profile requires a reason (run.require-reason)")
+            .state("nothing was contacted")
+            .hint("say why: --reason TEXT"));
+    }
+    Ok(())
 }
 
 /// Reads a node over an open connection: one program, one answer. A host that is not a PVE node is an error.

@@ -1,18 +1,23 @@
 //! Argv, prompts and files: wires the rooms, a file per verb. Nothing imports it.
 
+mod apply;
 pub mod args;
 mod capture;
 mod check;
 mod completions;
 pub mod connect;
 mod explain;
+mod history;
 pub mod init;
 mod keys;
 mod man;
 pub mod nodes;
 pub mod output;
+mod passwords;
 mod plan;
 pub mod profile;
+mod rollback;
+mod run;
 pub mod settings;
 mod terminal;
 
@@ -58,6 +63,18 @@ fn run(verb: Verb, output: Output) -> Result<u8> {
         Verb::Capture(args) => {
             private_files();
             read_only(capture::run(args, output))
+        }
+        Verb::History(args) => {
+            private_files();
+            read_only(history::run(args, output))
+        }
+        Verb::Apply(args) => {
+            private_files();
+            on_runtime(apply::run(args, output))
+        }
+        Verb::Rollback(args) => {
+            private_files();
+            on_runtime(rollback::run(args, output))
         }
         Verb::Explain(args) => explain::run(&args, output),
         Verb::Completions(args) => completions::run(&args, output),

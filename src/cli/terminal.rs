@@ -25,6 +25,20 @@ impl Terminal {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// A yes or no; anything but y is no.
+    pub fn yes(question: &str) -> bool {
+        Confirm::new().with_prompt(question).default(false).show_default(true).interact().unwrap_or(false)
+    }
+
+    /// A new password, typed twice; `None` without a terminal.
+    pub fn new_password(prompt: &str) -> Option<Secret> {
+        if !Self::is_there() {
+            return None;
+        }
+        let prompt = Password::new().with_prompt(prompt).with_confirmation("Once more", "They differ; again");
+        prompt.interact().ok().map(Secret::new)
+    }
+
     /// Runs a question with nothing else on the screen.
     pub fn alone<T>(&self, question: impl FnOnce() -> T) -> T {
         match &self.spinners {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::style::{Palette, Tone};
 use crate::apply::history::{Record, Rollback};
-use crate::transport::sanitize;
+use crate::sanitize;
 
 /// A block per run, oldest first.
 pub fn text(node: &str, records: &[Record], palette: Palette) -> String {

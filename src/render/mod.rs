@@ -3,6 +3,7 @@
 pub mod action;
 pub mod diff;
 pub mod explain;
+pub mod history;
 pub mod json;
 pub mod message;
 pub mod progress;
