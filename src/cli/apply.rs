@@ -2,12 +2,12 @@
 
 use super::args::{Apply, Confirm};
 use super::connect::{Connector, Node, reason_given};
+use super::nodes;
 use super::output::Output;
+use super::passwords::Passwords;
 use super::run::{self, Intent};
 use super::settings::Settings;
 use super::terminal::Terminal;
-use super::nodes;
-use super::passwords::Passwords;
 use crate::apply::bundle;
 use crate::error::{Kind, Result};
 use crate::event::What;
@@ -52,8 +52,10 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
     };
     output.result(&shown)?;
 
-    let mut worst = report.nodes.iter().filter_map(|node| node.result.as_ref().err()).map(|failure| failure.exit_code).max();
-    let (refused, willing): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(|ready| !ready.plan.refusals.is_empty());
+    let mut worst =
+        report.nodes.iter().filter_map(|node| node.result.as_ref().err()).map(|failure| failure.exit_code).max();
+    let (refused, willing): (Vec<Ready>, Vec<Ready>) =
+        ready.into_iter().partition(|ready| !ready.plan.refusals.is_empty());
     for ready in refused {
         worst = worst.max(Some(Kind::Refused.exit_code()));
         connector.tell(&ready.plan.node, What::Finished);

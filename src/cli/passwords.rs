@@ -40,8 +40,11 @@ impl Passwords {
                 password
             }
             _ => Terminal::new_password(&format!("New password of {} on the nodes", admin.name)).ok_or_else(|| {
-                Error::msg(Kind::Usage, format!("the password of {} must be typed, and there is no terminal", admin.name))
-                    .hint("use `password = { generate = \"FILE\" }` or a hash in the site file")
+                Error::msg(
+                    Kind::Usage,
+                    format!("the password of {} must be typed, and there is no terminal", admin.name),
+                )
+                .hint("use `password = { generate = \"FILE\" }` or a hash in the site file")
             })?,
         };
         let hash = password::hash(&password, policy.profile.password.hash.method)?;

@@ -22,8 +22,9 @@ pub async fn run(args: Rollback, output: Output) -> Result<u8> {
     let name = policy.host.name.clone();
     let node = run::before_changes(connector.reach(&policy)).await?;
     let records = super::history::records(&node.connection).await.map_err(|error| error.untouched(&name))?;
-    let chosen = history::choose(&records, args.run.as_deref())
-        .map_err(|why| Error::msg(Kind::Refused, why).untouched(&name).hint(format!("see `pve-harden history {name}`")))?;
+    let chosen = history::choose(&records, args.run.as_deref()).map_err(|why| {
+        Error::msg(Kind::Refused, why).untouched(&name).hint(format!("see `pve-harden history {name}`"))
+    })?;
     output.result(&view::rollback(&name, &chosen, output.stdout))?;
     let changed: Vec<&str> = chosen.runs.iter().flat_map(|run| run.changed.iter().map(String::as_str)).collect();
     if !changed.is_empty() && !args.force {

@@ -9,10 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::connect::{Connector, Node};
 use super::terminal::Terminal;
+use crate::apply::SshNode;
 use crate::apply::bundle::{self, Meta, Order, PeerPair, Windows};
 use crate::apply::engine::{self, Login, Outcome, Run};
 use crate::apply::journal::{Entry, Event};
-use crate::apply::SshNode;
 use crate::change::Stage;
 use crate::error::{Error, Kind, Result};
 use crate::event::What;
@@ -70,12 +70,21 @@ pub async fn interrupted() {
 /// Yes, or the error that says nothing was changed.
 pub fn confirm(question: &str, names: &str, somebody: bool) -> Result<()> {
     let declined = |why: &str, hint: &str| {
-        Err(Error::msg(Kind::Refused, why.to_owned()).state(format!("nothing was changed on {names}")).hint(hint.to_owned()))
+        Err(Error::msg(Kind::Refused, why.to_owned())
+            .state(format!("nothing was changed on {names}"))
+            .hint(hint.to_owned()))
     };
     if !somebody {
-        return declined("nobody is at a terminal to say yes", "look at the plan, then run the same command with --yes");
+        return declined(
+            "nobody is at a terminal to say yes",
+            "look at the plan, then run the same command with --yes",
+        );
     }
-    if Terminal::yes(question) { Ok(()) } else { declined("declined", "run the same command again when you want the changes") }
+    if Terminal::yes(question) {
+        Ok(())
+    } else {
+        declined("declined", "run the same command again when you want the changes")
+    }
 }
 
 /// Who is at work, in words for the node's history.
@@ -207,7 +216,11 @@ fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
             };
             let error = Error::msg(kind, if word == "changed" { format!("changed since the run: {why}") } else { why });
             let error = error.untouched(node);
-            if word == "changed" { error.hint("look at these files, then run the same command with --force") } else { error }
+            if word == "changed" {
+                error.hint("look at these files, then run the same command with --force")
+            } else {
+                error
+            }
         }
         Outcome::RolledBack { why } => {
             Error::msg(Kind::RolledBack, why).state(format!("{node} was rolled back and is as it was before run {id}"))
