@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::files::write_atomic;
+use crate::node;
 
 /// Environment variable that tells the second process that it is the daemon.
 const CHILD: &str = "PVE_SIM_DAEMON";
@@ -20,6 +21,16 @@ pub struct RunAs {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
+}
+
+impl RunAs {
+    /// The user that PVE's listeners run as.
+    pub fn www_data() -> anyhow::Result<Self> {
+        Ok(Self {
+            uid: node::user_id("www-data").context("no user www-data")?,
+            gid: node::group_id("www-data").context("no group www-data")?,
+        })
+    }
 }
 
 /// Whether this process is the background half of [`start`].

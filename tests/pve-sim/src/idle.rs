@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::applet::Arguments;
-use crate::daemon;
+use crate::daemon::{self, RunAs};
 
 struct Idle {
     program: &'static str,
@@ -72,7 +72,9 @@ fn idle(arguments: &Arguments, idle: &Idle) -> Result<u8> {
             if let Some(folder) = Path::new(idle.pid_file).parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            daemon::start(Path::new(idle.program), &["start"], Path::new(idle.pid_file), None)?;
+            // Who listens is not root.
+            let run_as = idle.port.map(|_| RunAs::www_data()).transpose()?;
+            daemon::start(Path::new(idle.program), &["start"], Path::new(idle.pid_file), run_as)?;
             Ok(0)
         }
     }

@@ -9,12 +9,10 @@ mod tls;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use crate::applet::Arguments;
 use crate::console::{complain, say};
 use crate::daemon::{self, RunAs};
-use crate::{idle, node};
+use crate::idle;
 use settings::Settings;
 
 const PROGRAM: &str = "/usr/bin/pveproxy";
@@ -44,10 +42,7 @@ fn start() -> anyhow::Result<u8> {
         complain(format!("start failed - {reason}"));
         return Ok(255);
     }
-    let www_data = RunAs {
-        uid: node::user_id("www-data").context("no user www-data")?,
-        gid: node::group_id("www-data").context("no group www-data")?,
-    };
+    let www_data = RunAs::www_data()?;
     for folder in ["/run/pveproxy", "/var/log/pveproxy"] {
         std::fs::create_dir_all(folder)?;
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
