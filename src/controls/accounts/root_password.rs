@@ -22,8 +22,7 @@ const META: Meta = Meta {
     naive: "Locking root, as guides for other systems say, takes away single-user mode, the console of a node without \
             quorum and root@pam in the web interface. An expiry date does the same on a day nobody remembers.",
     references: &[
-        Reference::Guide("2.1.1"),
-        Reference::Cis13("5.4.2.4"),
+        Reference::Guide("2.1.4"),
         Reference::Cis12("5.4.2.4"),
         Reference::Man("shadow(5)"),
         Reference::Man("sulogin(8)"),

@@ -30,7 +30,9 @@ const META: Meta = Meta {
             root keys lose SSH between nodes at `RequiredRSASize 3072`.",
     references: &[
         Reference::Guide("1.1.4"),
-        Reference::Cis13("5.1.4"),
+        Reference::Cis12("5.1.6"),
+        Reference::Cis12("5.1.12"),
+        Reference::Cis12("5.1.15"),
         Reference::Man("sshd_config(5)"),
         Reference::Source("pve-cluster src/PVE/Cluster/Setup.pm setup_rootsshconfig, ssh_create_node_known_hosts"),
     ],

@@ -24,7 +24,16 @@ const META: Meta = Meta {
     naive: "A `MaxSessions` below 10 breaks tools that share one connection; cluster peers keep sshd's default of 10. \
             A small `MaxStartups` drops migrations and replications that start together at random, it cannot \
             be set per address, and of all lines that set it sshd takes the last. Settings pasted after a `Match` at the end of sshd_config are inside it.",
-    references: &[Reference::Cis13("5.1.16"), Reference::Cis12("5.1.16"), Reference::Man("sshd_config(5)")],
+    references: &[
+        Reference::Cis12("5.1.7"),
+        Reference::Cis12("5.1.13"),
+        Reference::Cis12("5.1.14"),
+        Reference::Cis12("5.1.16"),
+        Reference::Cis12("5.1.17"),
+        Reference::Cis12("5.1.18"),
+        Reference::Man("sshd_config(5)"),
+        Reference::Source("openssh servconf.c sMaxStartups"),
+    ],
     level: 1,
     severity: Severity::Medium,
 };
