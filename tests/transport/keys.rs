@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pve_harden::transport::{Connection, Credentials, Error, Limits, Methods, Program, Question, Target, fresh_run};
 
 use super::{Scripted, nobody, operator};
+use crate::support::lab::eventually;
 use crate::support::sshd::{Sshd, keygen};
 
 fn with_passphrase(server: &Sshd) -> Target {
@@ -41,9 +43,7 @@ async fn an_agent_is_used() {
     let Some(server) = Sshd::start("") else { return };
     let socket = server.file("agent");
     let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-    while !socket.exists() {
-        std::thread::yield_now();
-    }
+    eventually(Duration::from_secs(10), "the agent listens", || socket.exists());
     let added = Command::new("ssh-add").arg("-q").arg(server.file("user_key")).env("SSH_AUTH_SOCK", &socket).status();
     assert!(added.unwrap().success());
     // Through the ssh config, so that the variables of the whole test process stay as they are.

@@ -18,6 +18,7 @@ command -v sudo >/dev/null 2>&1 || refuse 1 ""
 why=$(sudo -n sh -c : 2>&1 </dev/null) && exec sudo -n sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}"
 [ -n "$password" ] || refuse 2 "$why"
 password=$(printf %s "$password" | base64 -d)
-# One line, then end of file: sudo cannot take what follows for a second try.
+# One line, then end of file: sudo cannot take what follows for a second try. It still asks PAM a second time, without
+# a password, and pam_faillock counts that one, too; a login cannot stop a sudo that runs as root.
 why=$(printf "%s\n" "$password" | sudo -k -S -p "" sh -c : 2>&1) || refuse 3 "$why"
 { printf "%s\n" "$password"; exec cat; } | sudo -k -S -p "" sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}"
