@@ -1,6 +1,7 @@
 //! The `files.*` sections: metadata, digests and contents (see `remote/files.sh`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -160,7 +161,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// PVH_TEXT_LIMIT of `remote/files.sh`.
+/// `PVH_TEXT_LIMIT` of `remote/files.sh`.
 pub(super) const LIMIT: usize = 256 << 10;
 
 /// Position of `needle` at the start of a line.
@@ -176,5 +177,9 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// Lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -63,7 +63,7 @@ pub(super) fn runs(files: &mut BTreeMap<String, Reading<FileFact>>) -> Reading<V
 fn run(files: &BTreeMap<String, Reading<FileFact>>, id: &str) -> Result<Option<RunFact>, String> {
     let text = |name: &str| match super::text_of(files, &format!("{RUNS}{id}/{name}")) {
         Reading::NotAsked => Ok(None),
-        reading => reading.certain().map(|text| text.cloned()),
+        reading => reading.certain().map(Option::<&String>::cloned),
     };
     let json = |name: &str| -> Result<Option<serde_json::Value>, String> {
         let parse = |text: String| serde_json::from_str(&text).map_err(|error| format!("{RUNS}{id}/{name}: {error}"));

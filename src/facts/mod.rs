@@ -74,7 +74,7 @@ pub fn parse(capture: &Capture) -> Facts {
 /// A file's content. Directories, links, secrets and what is no text are unreadable as text.
 fn text_of(files: &BTreeMap<String, Reading<FileFact>>, path: &str) -> Reading<String> {
     match files.get(path) {
-        None => Reading::NotAsked,
+        None | Some(Reading::NotAsked) => Reading::NotAsked,
         Some(Reading::Known(fact)) => match (&fact.kind, &fact.content) {
             (_, Some(content)) => Reading::Known(content.clone()),
             (FileKind::Symlink(target), None) => {
@@ -89,7 +89,6 @@ fn text_of(files: &BTreeMap<String, Reading<FileFact>>, path: &str) -> Reading<S
         },
         Some(Reading::Absent) => Reading::Absent,
         Some(Reading::Unreadable(why)) => Reading::Unreadable(why.clone()),
-        Some(Reading::NotAsked) => Reading::NotAsked,
     }
 }
 
@@ -197,7 +196,7 @@ pub struct Session {
     pub user: String,
     /// Whether `sudo` was needed to become root.
     pub through_sudo: bool,
-    /// The operator's address as the node sees it (SSH_CONNECTION); absent in a local capture.
+    /// The operator's address as the node sees it (`SSH_CONNECTION`); absent in a local capture.
     pub operator: Option<IpAddr>,
     /// The node's own address of this connection.
     pub server: Option<IpAddr>,
@@ -214,14 +213,14 @@ pub struct PveRelease {
     pub minor: u32,
     /// As the node says it, e.g. "9.2.11".
     pub text: String,
-    /// Debian's VERSION_ID, e.g. 13.
+    /// Debian's `VERSION_ID`, e.g. 13.
     pub debian: u32,
 }
 
 /// Cluster membership from corosync.conf and /etc/pve/.members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
-    /// totem.cluster_name.
+    /// `totem.cluster_name`.
     pub name: String,
     /// Whether this node has quorum.
     pub quorate: bool,
@@ -236,7 +235,7 @@ pub struct Cluster {
 pub struct Peer {
     /// Node name.
     pub name: String,
-    /// Every address: ring0_addr…ring7_addr, `.members` ip, and resolved names.
+    /// Every address: `ring0_addr…ring7_addr`, `.members` ip, and resolved names.
     pub addresses: BTreeSet<IpAddr>,
     /// `.members` online flag.
     pub online: bool,
@@ -253,7 +252,7 @@ pub struct Accounts {
     pub shadow: Reading<BTreeMap<String, Shadow>>,
     /// Names with a running session (loginctl or /run/utmp).
     pub connected: Reading<BTreeSet<String>>,
-    /// authorized_keys of the accounts that were asked for, by account name.
+    /// `authorized_keys` of the accounts that were asked for, by account name.
     pub authorized_keys: BTreeMap<String, Reading<AuthorizedKeys>>,
     /// What [`Shadow::hash_digest`] is salted with.
     pub digest_salt: Reading<String>,
@@ -365,9 +364,9 @@ pub struct Sshd {
     pub global: Reading<SshdSettings>,
     /// `sshd -T -C CASE` per case.
     pub cases: BTreeMap<SshdCase, Reading<SshdSettings>>,
-    /// Whether the main file has an Include of sshd_config.d at its head, outside any Match.
+    /// Whether the main file has an Include of `sshd_config.d` at its head, outside any Match.
     pub includes_dropins: Reading<bool>,
-    /// Algorithms this sshd knows, by `ssh -Q` name (kex, cipher, mac, HostKeyAlgorithms); the probe names them.
+    /// Algorithms this sshd knows, by `ssh -Q` name (kex, cipher, mac, `HostKeyAlgorithms`); the probe names them.
     pub algorithms: BTreeMap<String, BTreeSet<String>>,
     /// Public host keys: path of the private key → `SHA256:…`.
     #[serde(default)]
@@ -446,7 +445,7 @@ pub struct PamRule {
     pub facility: String,
     /// required, sufficient, `[success=1 default=ignore]`, …
     pub control: String,
-    /// pam_unix.so.
+    /// `pam_unix.so`.
     pub module: String,
     /// Arguments.
     pub arguments: Vec<String>,
@@ -481,7 +480,7 @@ pub struct Listener {
     pub protocol: String,
     /// Bound address; unspecified addresses mean all.
     pub address: IpAddr,
-    /// Bound interface, for link-local and SO_BINDTODEVICE sockets.
+    /// Bound interface, for link-local and `SO_BINDTODEVICE` sockets.
     pub interface: Option<String>,
     /// Port.
     pub port: u16,

@@ -6,7 +6,7 @@ use super::{FileFact, PamRule, PamStack, Reading};
 
 /// Where libpam looks, in order.
 const DIRECTORIES: [&str; 2] = ["/etc/pam.d/", "/usr/lib/pam.d/"];
-/// libpam gives up at 32 nested includes (pam_handlers.c, PAM_SUBSTACK_MAX_LEVEL).
+/// libpam gives up at 32 nested includes (`pam_handlers.c`, `PAM_SUBSTACK_MAX_LEVEL`).
 const DEPTH: usize = 32;
 /// More rules than any service has; includes that multiply stop here.
 const RULES: usize = 2000;

@@ -105,7 +105,7 @@ fn host_keys(files: &BTreeMap<String, Reading<FileFact>>) -> BTreeMap<String, St
     public.collect()
 }
 
-/// A directive of sshd_config.
+/// A directive of `sshd_config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directive {
     /// Line, from 1.
@@ -118,7 +118,7 @@ pub struct Directive {
     pub in_match: bool,
 }
 
-/// Reads sshd_config(5) text as servconf.c does: keywords in any case, `=` or blanks after the keyword, quoted
+/// Reads `sshd_config(5)` text as servconf.c does: keywords in any case, `=` or blanks after the keyword, quoted
 /// arguments, comments. `Match all` does not end a Match block here: what follows it is still "in a match".
 pub fn directives(text: &str) -> Result<Vec<Directive>, String> {
     let mut found = Vec::new();
@@ -139,7 +139,7 @@ pub fn directives(text: &str) -> Result<Vec<Directive>, String> {
     Ok(found)
 }
 
-/// argv_split of OpenSSH's misc.c: quotes group, a backslash escapes quotes, blanks and itself, `#` starts a comment.
+/// `argv_split` of OpenSSH's misc.c: quotes group, a backslash escapes quotes, blanks and itself, `#` starts a comment.
 fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut characters = text.chars().peekable();

@@ -42,7 +42,7 @@ pub(super) fn taken(sections: Sections<'_>) -> Reading<Timestamp> {
     })
 }
 
-/// The node name as PVE takes it: `uname -n` up to the first dot (PVE::INotify::nodename).
+/// The node name as PVE takes it: `uname -n` up to the first dot (`PVE::INotify::nodename`).
 pub(super) fn node_name(sections: Sections<'_>) -> Reading<String> {
     sections.parse("hostname", |text| {
         let name = text.trim().split('.').next().unwrap_or_default();

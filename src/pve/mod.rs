@@ -2,4 +2,5 @@
 
 pub mod cluster;
 pub mod datacenter;
+pub mod user_cfg;
 pub mod version;

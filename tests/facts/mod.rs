@@ -107,7 +107,7 @@ fn every_shell_of_a_node_answers_the_same() {
     }
 }
 
-/// /etc is replaced by a copy, so that shadow and sshd_config can be planted.
+/// /etc is replaced by a copy, so that shadow and `sshd_config` can be planted.
 const PLANT: &str = r#"
 mkdir /run/plant$$ && mount -t tmpfs none /run/plant$$ && cp -a /etc/. /run/plant$$/ && mount --bind /run/plant$$ /etc || exit 91
 umount -l /run/plant$$ && rmdir /run/plant$$; mkdir -p /etc/pve
@@ -230,4 +230,12 @@ fn sshd_is_asked_about_everybody() {
     assert_eq!(asked(CaseKind::RootOperator), ["root 192.0.2.10"]);
     assert_eq!(asked(CaseKind::Admin), ["nosuchadmin 192.0.2.10", "nosuchadmin 198.51.100.77"]);
     assert_eq!(asked(CaseKind::OtherOutside).len(), 2);
+}
+
+#[test]
+fn the_parts_satisfy_shellcheck() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/facts/remote");
+    let parts = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let Ok(output) = Command::new("shellcheck").args(parts).output() else { return skip("no shellcheck") };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -36,13 +36,15 @@ fn reason<T: std::fmt::Debug>(reading: &Reading<T>) -> &str {
 
 /// A capture that holds these files.
 fn with_files(files: &[(&str, &str)]) -> Capture {
+    use std::fmt::Write as _;
+
     use sha2::{Digest as _, Sha256};
     let (mut list, mut digests, mut text) = (String::new(), String::new(), String::new());
     for (path, content) in files {
         let digest = super::files::hex(&Sha256::digest(content));
-        list += &format!("f\tf\t644\troot\troot\t{}\t1700000000.5\t{path}\t\n", content.len());
-        digests += &format!("{digest}  {path}\n");
-        text += &format!("{}==> {path} <==\n{content}", if text.is_empty() { "" } else { "\n" });
+        writeln!(list, "f\tf\t644\troot\troot\t{}\t1700000000.5\t{path}\t", content.len()).unwrap();
+        writeln!(digests, "{digest}  {path}").unwrap();
+        write!(text, "{}==> {path} <==\n{content}", if text.is_empty() { "" } else { "\n" }).unwrap();
     }
     capture(&[("files.list", 0, &list), ("files.digests", 0, &digests), ("files.text", 0, &text)])
 }

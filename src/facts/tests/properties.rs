@@ -52,7 +52,7 @@ proptest! {
     fn settings_come_back_as_printed(lines in proptest::collection::btree_map("[a-z][a-z0-9]{0,12}", "[ -~]{0,20}", 0..20)) {
         let mut text = String::from("port 22\n");
         for (keyword, value) in lines.iter().filter(|(keyword, _)| *keyword != "port") {
-            text += &format!("{keyword} {value}\n");
+            text.extend([keyword.as_str(), " ", value, "\n"]);
         }
         let parsed = settings(&text).unwrap();
         for (keyword, value) in lines.iter().filter(|(keyword, _)| *keyword != "port") {
