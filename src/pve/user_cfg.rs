@@ -76,8 +76,7 @@ fn record(config: &mut UserConfig, line: &str) -> Option<()> {
         "user" => {
             let name = user_id(field(1))?;
             let enabled = flag(field(2));
-            let user =
-                User { enabled, expires: epoch(field(3))?, email: field(6).into(), comment: decode(field(7)) };
+            let user = User { enabled, expires: epoch(field(3))?, email: field(6).into(), comment: decode(field(7)) };
             config.users.insert(name, user);
         }
         "group" => {
@@ -124,7 +123,8 @@ fn epoch(text: &str) -> Option<u64> {
 
 fn user_id(text: &str) -> Option<String> {
     let (name, realm) = text.rsplit_once('@')?;
-    let clean = |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c == '/' || c.is_control());
+    let clean =
+        |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c == '/' || c.is_control());
     (clean(name) && identifier(realm).is_some() && text.len() <= 64).then(|| text.to_owned())
 }
 

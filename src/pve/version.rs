@@ -17,8 +17,12 @@ mod tests {
 
     #[test]
     fn releases() {
-        let cases =
-            [("9.2.11", Some((9, 2))), ("8.4.1", Some((8, 4))), ("1:9.0.3-1", Some((9, 0))), ("9.0~beta", Some((9, 0)))];
+        let cases = [
+            ("9.2.11", Some((9, 2))),
+            ("8.4.1", Some((8, 4))),
+            ("1:9.0.3-1", Some((9, 0))),
+            ("9.0~beta", Some((9, 0))),
+        ];
         for (version, wanted) in cases {
             assert_eq!(release(version).map(|(major, minor, _)| (major, minor)), wanted, "{version}");
         }
