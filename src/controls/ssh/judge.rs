@@ -65,7 +65,8 @@ fn findings(control: &dyn SshControl, node: &Node, cases: &Cases) -> Result<Find
     groups.sort_by_key(|group| group.good);
     let describe = |group: &Group| {
         let said = format!("{} {}", group.want.keyword, group.found);
-        Evidence::new(source(node, &group.cases), said, wanted(node.policy, &group.want))
+        let who = if group.cases.len() == cases.len() { EVERYBODY.into() } else { source(node, &group.cases) };
+        Evidence::new(who, said, wanted(node.policy, &group.want))
     };
     let evidence = groups.iter().map(describe).collect();
     groups.retain(|group| !group.good);
@@ -74,6 +75,8 @@ fn findings(control: &dyn SshControl, node: &Node, cases: &Cases) -> Result<Find
         wrong: groups.into_iter().map(|Group { want, found, .. }| Wrong { want, found }).collect(),
     })
 }
+
+const EVERYBODY: &str = "sshd -T -C: everybody who was asked about";
 
 /// Cases in which sshd says the same of one setting.
 struct Group<'a> {
