@@ -69,19 +69,24 @@ fn report_syntax(source: &Arc<Source>, errors: Vec<toml::de::Error>, found: &mut
     let mut spans: Vec<(Range<usize>, String)> =
         errors.into_iter().map(|e| (e.span().unwrap_or(0..0), e.message().to_owned())).collect();
     spans.sort_by_key(|(span, _)| (span.start, span.end));
-    let mut last = (0, "");
+    // An array that is never closed swallows the lines below it: what is said about them means nothing.
+    let open_array = spans.iter().any(|(_, message)| message.contains("unclosed array"));
+    let mut last_line = 0;
     for (span, message) in &spans {
         let line = source.line(span.start);
-        // An array that is not closed swallows the lines below it.
-        let swallowed = message.contains("array") && last.1.contains("array");
-        if line == last.0 || swallowed {
+        if line == last_line {
             continue;
         }
-        last = (line, message);
+        last_line = line;
         let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
         let expected = if expected.is_empty() { String::new() } else { format!("expected {expected}") };
         let at = At { source: Arc::clone(source), span: span.clone() };
-        found.push(Diagnostic::error(format!("not TOML: {what}")).at(at).expected(expected));
+        let error = Diagnostic::error(format!("not TOML: {what}")).at(at).expected(expected);
+        if open_array && message.contains("array") {
+            found.push(error.help("an array that begins above is not closed with `]`"));
+            break;
+        }
+        found.push(error);
     }
     spans.into_iter().map(|(span, _)| span).collect()
 }

@@ -25,4 +25,7 @@ pub mod site;
 pub mod source;
 pub mod stack;
 
+#[cfg(test)]
+mod tests;
+
 pub use load::{Loaded, Request, lint_file, load, load_with};

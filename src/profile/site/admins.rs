@@ -119,7 +119,13 @@ impl Reader<'_> {
         };
         if keys::is_private(&text) {
             let found = Diagnostic::error("this file holds a private key").at(self.at(&file.span()));
-            self.found.push(found.help(format!("did you mean {}.pub?", printable(file.get_ref()))));
+            let written = file.get_ref();
+            let help = if path.extension().is_some_and(|e| e == "pub") {
+                "a private key under this name may have been copied around: make a new pair".to_owned()
+            } else {
+                format!("did you mean {}.pub?", printable(written))
+            };
+            self.found.push(found.help(help));
             return None;
         }
         let source = Source::new(path.to_string_lossy(), text);
