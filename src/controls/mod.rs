@@ -5,6 +5,7 @@ pub mod conf;
 pub mod lockout;
 pub mod pam;
 pub mod password;
+pub mod session;
 pub mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -196,4 +197,6 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &password::AGING,
     &password::HASH,
     &lockout::PAM,
+    &session::TIMEOUT,
+    &session::UMASK,
 ];

@@ -173,12 +173,12 @@ fn unreadable_is_unknown() {
 #[test]
 fn the_main_file_overrides_our_drop_in_and_is_put_right_where_it_stands() {
     let mut facts = hardened(Facts::fresh_pve9(), &DEBIAN_13);
-    patch(&mut facts, MAIN, "# minlen = 8\n", "# minlen = 8\nminlen = 9 # as always\ndcredit = 1\nminclass = 4\n");
+    put_text(&mut facts, MAIN, "# minlen = 8\nminlen = 9 # as always\ndcredit = 1\nminclass = 4\n");
     let verdict = QUALITY.evaluate(&facts, &baseline());
     let [change] = changes(&verdict) else { panic!("{}", story(&verdict)) };
     let Action::File(FileChange { path, after: Some(after), .. }) = &change.action else { panic!() };
     assert_eq!(path, MAIN);
-    assert!(after.content.contains("# minlen = 8\nminlen = 14\ndcredit = 0\nminclass = 4\n"));
+    assert_eq!(after.content, "# minlen = 8\nminlen = 14\ndcredit = 0\nminclass = 4\n");
     carry_out(&mut facts, &verdict);
     assert_eq!(QUALITY.evaluate(&facts, &baseline()).status, Status::Compliant);
 }
