@@ -199,7 +199,7 @@ impl Failure {
     }
 }
 
-/// Files and lines that set the values of a control, neighbouring lines as ranges: `baseline:31-37, strict.toml:4`.
+/// Files and lines that set the values of a control, near lines as ranges: `baseline:31-37, strict.toml:4`.
 fn origins(policy: &Policy, id: &str) -> String {
     let mut lines: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (key, origin) in &policy.origins {
@@ -212,13 +212,15 @@ fn origins(policy: &Policy, id: &str) -> String {
     files.collect::<Vec<_>>().join(", ")
 }
 
+/// Lines with no more than a comment between them are one range.
 fn ranges(mut lines: Vec<usize>) -> String {
+    const GAP: usize = 4;
     lines.sort_unstable();
     lines.dedup();
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for line in lines {
         match ranges.last_mut() {
-            Some((_, end)) if *end + 1 == line => *end = line,
+            Some((_, end)) if line - *end <= GAP => *end = line,
             _ => ranges.push((line, line)),
         }
     }
@@ -250,18 +252,18 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_lines_become_ranges() {
+    fn near_lines_become_ranges() {
         let mut policy = testing::policy();
         for (key, file, line) in [
             ("ssh.limits.a", "baseline", 5),
             ("ssh.limits.b", "baseline", 4),
-            ("ssh.limits.c", "baseline", 9),
+            ("ssh.limits.c", "baseline", 12),
             ("ssh.limits.d", "own.toml", 2),
             ("ssh.limitsx", "baseline", 1),
         ] {
             policy.origins.insert(key.into(), Origin { file: file.into(), line });
         }
-        assert_eq!(origins(&policy, "ssh.limits"), "baseline:4-5,9, own.toml:2");
+        assert_eq!(origins(&policy, "ssh.limits"), "baseline:4-5,12, own.toml:2");
     }
 
     #[test]

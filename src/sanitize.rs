@@ -14,6 +14,16 @@ pub fn line(value: &str) -> Cow<'_, str> {
     escape(value, hostile)
 }
 
+/// A message from another program: its last lines, at most `limit` characters, made safe.
+pub fn tail(value: &[u8], limit: usize) -> String {
+    let whole = String::from_utf8_lossy(value);
+    let trimmed = whole.trim();
+    let skip = trimmed.chars().count().saturating_sub(limit);
+    let cut: String = trimmed.chars().skip(skip).collect();
+    let lines: Vec<_> = cut.lines().map(|found| line(found.trim_end()).into_owned()).collect();
+    lines.join("\n")
+}
+
 fn escape(value: &str, hostile: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !value.chars().any(&hostile) {
         return Cow::Borrowed(value);
@@ -52,6 +62,11 @@ mod tests {
         assert_eq!(line("a\x1b[2Jb\u{202e}c\r\n\td\u{9b}"), "a\\x1b[2Jb\\u{202e}c\\r\\n\\td\\u{9b}");
         assert_eq!(text("a\n\tb\x07"), "a\n\tb\\x07");
         assert_eq!(text("Grüße, 日本"), "Grüße, 日本");
+    }
+
+    #[test]
+    fn a_tail_keeps_the_end() {
+        assert_eq!(tail(b"first\nsecond\x1b\r\nthird\n\n", 14), "second\\x1b\nthird");
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! Integration tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod architecture;
+mod cli;
 mod controls;
 mod facts;
 mod lab_tests;

@@ -13,6 +13,7 @@ pub async fn run(args: Check, output: Output) -> Result<u8> {
     let Check { nodes, wanted, connection, capture, format, output: file, fail_on: FailOn(fail_on) } = args;
     let settings = Settings::read(&wanted, output)?;
     let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
+    nodes::say_failures(&nodes, output);
     let report = Report { command: Command::Check { fail_on }, nodes };
     let palette = if file.is_some() { Palette::PLAIN } else { output.stdout };
     let document = match format {

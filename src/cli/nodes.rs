@@ -15,6 +15,7 @@ use crate::event::What;
 use crate::facts;
 use crate::plan::{self, Operator, Selection};
 use crate::profile::policy::{Host, Policy};
+use crate::render::message;
 use crate::report::{Failure, Judged, NodeReport};
 use crate::transport::capture::Capture;
 
@@ -74,6 +75,13 @@ pub async fn judge(
         async move { reached(&connector, &policy, &selection).await }
     };
     Ok(each(policies, work).await.into_iter().map(|(policy, result)| report(&policy.host, result)).collect())
+}
+
+/// Says on standard error which nodes failed and why.
+pub fn say_failures(nodes: &[NodeReport], output: Output) {
+    for failure in nodes.iter().filter_map(|node| node.result.as_ref().err()) {
+        output.say(message::failure(failure, output.stderr).trim_end());
+    }
 }
 
 async fn reached(connector: &Connector, policy: &Policy, selection: &Selection) -> Result<Judged> {

@@ -13,6 +13,7 @@ pub async fn run(args: Plan, output: Output) -> Result<u8> {
     let Plan { nodes, wanted, connection, capture, format } = args;
     let settings = Settings::read(&wanted, output)?;
     let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
+    nodes::say_failures(&nodes, output);
     let report = Report { command: Command::Plan, nodes };
     output.result(&match format {
         PlanFormat::Text => text::report(&report, output.stdout),

@@ -29,7 +29,7 @@ impl Settings {
         let loaded = profile::load(&wanted.profile, site.as_deref())
             .map_err(|found| Error::from(found).state("nothing was contacted"))?;
         if !loaded.warnings.is_empty() {
-            output.say(&loaded.warnings.render(false));
+            output.say(&loaded.warnings.render(output.stderr.is_on()));
         }
         let settings = Self { loaded, selection };
         settings.selection.require_enabled(&settings.loaded.policy_for(&Host::default()))?;

@@ -94,6 +94,24 @@ mod tests {
 
     #[test]
     fn a_control_is_explained_in_fixed_order() {
-        insta::assert_snapshot!(control(&META, Palette::PLAIN), @"");
+        insta::assert_snapshot!(control(&META, Palette::PLAIN), @r"
+        ssh.example  level 1, severity high
+        Something is as it should be
+
+        Why
+          Because a long explanation of the reasons must be wrapped so that it can be read on a terminal
+          of ordinary width without effort.
+
+        How it is checked
+          sshd -T
+
+        What breaks when done naively
+          Everything
+
+        References
+          - HomeSecExplorer Proxmox VE 9 hardening guide, section 1.1.1
+          - CIS Debian Linux 13 Benchmark v1.0.0, 5.1.21
+          - sshd_config(5)
+        ");
     }
 }

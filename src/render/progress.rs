@@ -132,6 +132,12 @@ mod tests {
         ] {
             lines.emit(Event { node: "pve1".into(), what });
         }
-        insta::assert_snapshot!(String::from_utf8(text).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(text).unwrap(), @r"
+        pve1: logged in as root@192.0.2.11
+        pve1: accounts: 1 step
+        pve1: [1/9] make group \x1b[2Jx
+        pve1: the node undoes everything at 2025-11-13T02:13:20Z unless it is confirmed
+        pve1: committed
+        ");
     }
 }

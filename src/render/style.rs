@@ -34,6 +34,11 @@ impl Palette {
         Self { on }
     }
 
+    /// Whether there are colours.
+    pub const fn is_on(self) -> bool {
+        self.on
+    }
+
     /// The text in its tone.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         if !self.on || text.is_empty() {

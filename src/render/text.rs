@@ -6,12 +6,16 @@ use super::style::{Palette, Tone};
 use super::{action, diff, redact};
 use crate::change::{Action, Change};
 use crate::controls::{Severity, Status};
-use crate::report::{Command, ControlResult, Failure, Judged, NodeReport, Report, Summary};
+use crate::report::{Command, ControlResult, Judged, NodeReport, Report, Summary};
 use crate::sanitize;
 
-/// The whole result.
+/// The whole result. Nodes that failed are messages, not results; with several nodes they are listed at the end.
 pub fn report(report: &Report, palette: Palette) -> String {
-    let nodes: Vec<_> = report.nodes.iter().map(|one| node(one, report.command, palette)).collect();
+    let nodes: Vec<_> = report
+        .nodes
+        .iter()
+        .filter_map(|one| one.result.as_ref().ok().map(|judged| node(one, judged, report.command, palette)))
+        .collect();
     let mut text = nodes.join("\n");
     if report.nodes.len() > 1 {
         let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, "all nodes"));
@@ -23,32 +27,19 @@ pub fn report(report: &Report, palette: Palette) -> String {
 }
 
 /// One node with its heading and summary line.
-pub fn node(report: &NodeReport, command: Command, palette: Palette) -> String {
-    let judged = match &report.result {
-        Err(failure) => return format!("{}\n{}", heading(report, None, palette), failed(failure, palette)),
-        Ok(judged) => judged,
-    };
+pub fn node(report: &NodeReport, judged: &Judged, command: Command, palette: Palette) -> String {
     let body = match command {
         Command::Plan => plan(judged, palette),
         Command::Check { .. } => check(judged, palette),
     };
-    let heading = heading(report, judged.release.as_deref(), palette);
+    let heading = heading(report, judged, palette);
     format!("{heading}\n{body}{}\n", summary_line(report, command, palette))
 }
 
-fn heading(report: &NodeReport, release: Option<&str>, palette: Palette) -> String {
-    let release = release.map(|release| format!(", PVE {release}")).unwrap_or_default();
+fn heading(report: &NodeReport, judged: &Judged, palette: Palette) -> String {
+    let release = judged.release.as_ref().map(|release| format!(", PVE {release}")).unwrap_or_default();
     let text = format!("{} ({}{release})", report.node, report.address);
     palette.paint(Tone::Heading, &sanitize::line(&text))
-}
-
-fn failed(failure: &Failure, palette: Palette) -> String {
-    format!(
-        "  {}\n  {}\n  {}\n",
-        sanitize::line(&failure.state),
-        palette.paint(Tone::Bad, &sanitize::text(&failure.cause).replace('\n', "\n  ")),
-        palette.paint(Tone::Faint, &format!("hint: {}", sanitize::line(&failure.hint)))
-    )
 }
 
 /// Steps by stage, then what a person must know or do.
@@ -215,6 +206,7 @@ mod tests {
     use crate::controls::{Evidence, Verdict};
     use crate::error::{Error, Kind};
     use crate::plan::{Refusal, testing};
+    use crate::report::Failure;
     use crate::render::json;
 
     fn control(id: &str, verdict: Verdict) -> ControlResult {
@@ -259,9 +251,13 @@ mod tests {
         NodeReport { node: "pve1".into(), address: "192.0.2.11".into(), result }
     }
 
+    fn shown(judged: Judged, command: Command) -> String {
+        report(&Report { command, nodes: vec![node_of(Ok(judged))] }, Palette::PLAIN)
+    }
+
     #[test]
     fn a_plan_reads_from_top_to_bottom() {
-        insta::assert_snapshot!(node(&node_of(Ok(judged())), Command::Plan, Palette::PLAIN), @r"
+        insta::assert_snapshot!(shown(judged(), Command::Plan), @r"
         pve1 (192.0.2.11, PVE 9.1.2)
 
         == packages
@@ -295,9 +291,7 @@ mod tests {
         judged.plan.notes.clear();
         judged.controls.clear();
         judged.plan.refusals = vec![Refusal { reason: "nobody could log in".into(), way_out: "add a key".into() }];
-        let node_report = node_of(Ok(judged));
-        assert_eq!(node_report.exit_code(Command::Plan), 4);
-        insta::assert_snapshot!(node(&node_report, Command::Plan, Palette::PLAIN), @r"
+        insta::assert_snapshot!(shown(judged, Command::Plan), @r"
         pve1 (192.0.2.11, PVE 9.1.2)
 
         refused: this plan will not be applied
@@ -311,7 +305,7 @@ mod tests {
     #[test]
     fn a_check_lists_every_control() {
         let command = Command::Check { fail_on: Some(Severity::Low) };
-        insta::assert_snapshot!(node(&node_of(Ok(judged())), command, Palette::PLAIN), @r"
+        insta::assert_snapshot!(shown(judged(), command), @r"
         pve1 (192.0.2.11, PVE 9.1.2)
           differs        accounts.admin          what is required
           differs        ssh.root-login          what is required
@@ -340,11 +334,6 @@ mod tests {
         insta::assert_snapshot!(report(&both, Palette::PLAIN), @r"
         pve1 (192.0.2.11, PVE 9.1.2)
         pve1: 0 changes, 0 already right, 0 unknown
-
-        pve2 (192.0.2.11)
-          nothing was changed on pve2
-          no route to host
-          hint: check address, port and jump host with `ssh -v`, then run the same command again
 
         all nodes
           pve1: 0 changes, 0 already right, 0 unknown

@@ -21,10 +21,10 @@ mod operator;
 mod program;
 mod prompt;
 pub mod quote;
-pub mod sanitize;
 mod ssh;
 mod target;
 
+use crate::sanitize;
 pub use client::Methods;
 pub use error::Error;
 pub use frames::{Frame, Limits};

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub mod lab;
+pub mod run;
 pub mod sshd;
 
 /// A test whose prerequisite is missing says so; under CI=true that is a failure.

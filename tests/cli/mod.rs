@@ -1,0 +1,6 @@
+//! The binary as a person or a script meets it.
+
+mod check;
+mod plan;
+mod usage;
+mod verbs;

@@ -1,0 +1,164 @@
+//! Verbs that contact nobody.
+
+use crate::support::run::Run;
+
+#[test]
+fn help_names_every_verb_and_the_exit_codes() {
+    insta::assert_snapshot!(Run::new(&["--help"]).done().shown(), @r"
+    exit 0
+    -- stdout
+    Hardens Proxmox VE nodes over SSH, shows every change first, and never locks you out
+
+    Usage: pve-harden [OPTIONS] <COMMAND>
+
+    Commands:
+      plan         Show what would change, as diffs; contacts the nodes, changes nothing
+      check        Report how the nodes stand, control by control; changes nothing
+      capture      Record what a node says, without secrets, for `plan --capture` and `check --capture`
+      explain      Explain a control: what, why, how it is checked, what breaks when it is done naively
+      completions  Write a completion script for a shell to standard output
+      man          Write manual pages into a folder
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -v, --verbose...  Say more on standard error; twice for even more
+          --no-color    Never use colour (as the environment variable NO_COLOR)
+      -h, --help        Print help
+      -V, --version     Print version
+
+    Exit codes:
+      0  in the desired state, or applied and confirmed
+      1  `plan` or `check` found differences, or something they could not tell
+      2  wrong usage, profile or site file; nothing was contacted
+      3  a node could not be reached or read; nothing was changed on it
+      4  refused: lock-out guard, no quorum, stale plan, declined; nothing was changed
+      5  a change failed and the node was rolled back
+      6  a node needs hands
+    With several nodes the highest code wins.
+    ");
+}
+
+#[test]
+fn plan_help() {
+    insta::assert_snapshot!(Run::new(&["plan", "--help"]).done().shown(), @r"
+    exit 0
+    -- stdout
+    Show what would change, as diffs; contacts the nodes, changes nothing
+
+    Usage: pve-harden plan [OPTIONS] [HOST]...
+
+    Arguments:
+      [HOST]...
+              Nodes: `[user@]address`, or names from the site [default: every node of the site]
+
+    Options:
+          --limit <GROUP>
+              Only nodes of this group of the site; repeatable
+
+      -v, --verbose...
+              Say more on standard error; twice for even more
+
+          --no-color
+              Never use colour (as the environment variable NO_COLOR)
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Policy:
+          --site <FILE>
+              Site file: nodes, management networks, administrators [default: ./site.toml when it is
+              there]
+
+          --profile <NAME|FILE>
+              Profile, shipped or a file; repeatable, later wins [default: the site's, else baseline]
+
+          --control <GLOB>
+              Only controls that match, e.g. `ssh.*`; repeatable
+
+    Connection:
+          --user <NAME>
+              Log in as this user only
+
+          --identity <FILE>
+              Private key file
+
+          --port <N>
+              Port
+
+          --ssh-config <FILE>
+              Use this ssh configuration instead of your own
+
+          --known-hosts <FILE>
+              Use this known_hosts file instead of your own
+
+          --accept-new
+              Accept and remember unknown host keys without asking; a changed key is always refused
+
+          --capture <FILE>
+              Plan for a recorded node instead of a HOST; repeatable
+
+          --format <FORMAT>
+              As people read it, or one JSON document
+
+              Possible values:
+              - text: Diffs and readable lines
+              - json: One versioned JSON document
+              
+              [default: text]
+    ");
+}
+
+#[test]
+fn explain_lists_the_catalogue_and_explains_one() {
+    let list = Run::new(&["explain"]).done();
+    assert_eq!((list.code, list.stderr.as_str()), (Some(0), ""));
+    for line in list.stdout.lines() {
+        let id = line.split_whitespace().next().unwrap();
+        let one = Run::new(&["explain", id]).done();
+        assert_eq!(one.code, Some(0), "{}", one.shown());
+        for heading in ["Why", "How it is checked", "What breaks when done naively", "References"] {
+            assert!(one.stdout.contains(&format!("\n{heading}\n")), "{id}: {}", one.stdout);
+        }
+    }
+    assert!(list.stdout.contains("ssh.root-login"));
+}
+
+#[test]
+fn explain_of_something_unknown() {
+    insta::assert_snapshot!(Run::new(&["explain", "ssh.rootlogin"]).done().shown(), @r"
+    exit 2
+    -- stderr
+    error: no control matches `ssh.rootlogin`
+    hint: did you mean `ssh.root-login`? `pve-harden explain` lists every control
+    ");
+}
+
+#[test]
+fn completions_for_every_shell_know_the_verbs() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let done = Run::new(&["completions", shell]).done();
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{shell}");
+        assert!(done.stdout.contains("capture") && done.stdout.contains("accept-new"), "{shell}");
+    }
+}
+
+#[test]
+fn manual_pages_for_every_verb() {
+    let run = Run::new(&["man", "pages"]);
+    assert_eq!(run.done().shown(), "exit 0\n");
+    for page in ["pve-harden.1", "pve-harden-plan.1", "pve-harden-explain.1"] {
+        let text = std::fs::read_to_string(run.path("pages").join(page)).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written() {
+    let run = Run::new(&["man", "file/pages"]).file("file", "");
+    let done = run.done();
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.starts_with("error: manual pages cannot be written to file/pages"), "{}", done.stderr);
+}
