@@ -84,7 +84,7 @@ impl Connector {
 
     async fn reached(&self, policy: &Policy) -> Result<Node> {
         let host = &policy.host;
-        let held = keys::held(host, &self.options).await;
+        let held = keys::held(policy, &self.options).await;
         self.tell(&host.name, What::Connecting);
         let connection = self.open(policy, &held).await?;
         self.tell(&host.name, What::Connected { account: connection.account() });

@@ -10,17 +10,26 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::args;
-use crate::profile::policy::Host;
+use crate::profile::policy::{Host, Policy};
 
 /// Asking the local ssh programs takes milliseconds; an agent that hangs holds no usable key.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Fingerprints (`SHA256:…`) of the keys this operator can log in with to this host.
-pub async fn held(host: &Host, connection: &args::Connection) -> BTreeSet<String> {
-    let settings = ssh_settings(host, connection).await;
-    let mut held = agent(settings.agent.as_deref()).await;
-    let files = host.identity.iter().cloned().chain(settings.identities);
-    held.extend(files.filter_map(|file| fingerprint(&file)));
+/// Fingerprints (`SHA256:…`) of the keys this operator can log in with to this node, as any of its administrators.
+pub async fn held(policy: &Policy, connection: &args::Connection) -> BTreeSet<String> {
+    let host = &policy.host;
+    let admins = policy.site.admins.iter().map(|admin| &admin.name);
+    let users: BTreeSet<&String> = host.user.iter().chain(admins).collect();
+    let (mut identities, mut agents) = (BTreeSet::from_iter(host.identity.clone()), BTreeSet::from([None]));
+    for user in users {
+        let settings = ssh_settings(host, user, connection).await;
+        identities.extend(settings.identities);
+        agents.extend(settings.agent.map(Some));
+    }
+    let mut held: BTreeSet<String> = identities.iter().filter_map(|file| fingerprint(file)).collect();
+    for socket in agents {
+        held.extend(agent(socket.as_deref()).await);
+    }
     held
 }
 
@@ -30,10 +39,14 @@ struct SshSettings {
     agent: Option<String>,
 }
 
-/// `ssh -G`: identity files and agent socket as the operator's ssh configuration sets them. Contacts nobody.
-async fn ssh_settings(host: &Host, connection: &args::Connection) -> SshSettings {
+/// `ssh -G`: identity files and agent socket as the operator's ssh configuration sets them for this login. Contacts
+/// nobody.
+async fn ssh_settings(host: &Host, user: &str, connection: &args::Connection) -> SshSettings {
     let mut command = Command::new("ssh");
-    command.arg("-G");
+    command.args(["-G", "-l", user]);
+    if let Some(port) = host.port {
+        command.args(["-p", &port.to_string()]);
+    }
     if let Some(config) = &connection.ssh_config {
         command.arg("-F").arg(config);
     }
