@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("profile", &[]),
     ("pve", &[]),
-    ("facts", &["pve", "transport::capture", "transport::quote"]),
+    ("facts", &["pve", "transport::Frame", "transport::capture", "transport::quote"]),
     ("controls", &["facts", "profile", "pve"]),
     ("plan", &["controls", "facts", "profile"]),
     ("report", &["controls", "plan", "profile"]),
@@ -131,16 +131,48 @@ fn shipped(file: &Path) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// `a::b` of every `crate::a::b` in the text.
+/// `a::b` of every `crate::a::b` in the text, groups opened.
 fn imports(text: &str) -> BTreeSet<String> {
-    let path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    text.match_indices("crate::")
-        .map(|(at, found)| &text[at + found.len()..])
-        .flat_map(|rest| match rest.strip_prefix('{') {
-            Some(group) => group.split(['}', ',']).take_while(|word| !word.contains(';')).map(str::trim).map(str::to_owned).collect(),
-            None => vec![rest.chars().take_while(|c| path(*c)).collect::<String>()],
-        })
-        .map(|import| import.trim_end_matches(':').to_owned())
-        .filter(|import| !import.is_empty())
-        .collect()
+    let flat: String = text.split_whitespace().collect();
+    let mut found = BTreeSet::new();
+    for (at, start) in flat.match_indices("crate::") {
+        open(&flat[at + start.len()..], "", &mut found);
+    }
+    found
+}
+
+/// Adds every path that starts here; returns what follows.
+fn open<'a>(text: &'a str, prefix: &str, found: &mut BTreeSet<String>) -> &'a str {
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = open(rest, prefix, found);
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more.strip_prefix('}').map_or(more, |_| more),
+                None => return rest.strip_prefix('}').unwrap_or(rest),
+            }
+        }
+    }
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    let path = if prefix.is_empty() || word.is_empty() || word == "self" {
+        format!("{prefix}{word}").trim_end_matches("self").to_owned()
+    } else {
+        format!("{prefix}::{word}")
+    };
+    match rest.strip_prefix("::") {
+        Some(rest) if !word.is_empty() => open(rest, &path, found),
+        _ => {
+            if !path.is_empty() {
+                found.insert(path);
+            }
+            rest
+        }
+    }
+}
+
+#[test]
+fn imports_are_found_in_every_form() {
+    let text = "use crate::{a, b::{c, d::E}};\nuse crate::f::{self, g};\nlet x = crate::h::i();\n";
+    let found: Vec<_> = imports(text).into_iter().collect();
+    assert_eq!(found, ["a", "b::c", "b::d::E", "f", "f::g", "h::i"]);
 }

@@ -15,7 +15,7 @@ use crate::profile::policy::{Admin, Host, Policy, admin_probe_address};
 use crate::profile::secrets::Secrets;
 use crate::render::progress::{Lines, Spinners};
 use crate::transport;
-use crate::transport::capture::{Capture, Section};
+use crate::transport::capture::Capture;
 use crate::transport::{Connection, Credentials, HostKeyPolicy, Limits, Methods, Program, Target};
 
 /// Opens connections for one command.
@@ -169,10 +169,7 @@ pub fn reason_given(policy: &Policy, reason: Option<&str>) -> Result<()> {
 pub async fn read(connection: &Connection, policy: &Policy) -> Result<(Capture, Facts)> {
     let program = Program::new(&gather::program(&request(policy)?));
     let frames = connection.run(&program, Limits::default()).await?;
-    let mut capture = Capture::default();
-    for frame in frames {
-        capture.sections.insert(frame.name, Section { status: frame.status, body: frame.body });
-    }
+    let capture = gather::capture(frames);
     let facts = facts::parse(&capture);
     is_pve(&facts)?;
     Ok((capture, facts))

@@ -10,7 +10,7 @@ use crate::sanitize;
 pub fn error(error: &Error, palette: Palette) -> String {
     let cause = match error.cause.downcast_ref::<Diagnostics>() {
         // Excerpts of the operator's own files, made safe where they are drawn.
-        Some(found) => found.render(palette.is_on()),
+        Some(found) => format!("\n{}", found.render(palette.is_on())),
         None => sanitize::text(&format!("{:#}", error.cause)).into_owned(),
     };
     lines(&error.state, &cause, error.hint_text(), palette)
@@ -28,8 +28,9 @@ fn lines(state: &str, cause: &str, hint: &str, palette: Palette) -> String {
     if state.is_empty() {
         return format!("{} {cause}\n{hint}", label(Tone::Bad, "error:"));
     }
-    let between = if cause.contains('\n') { "\n" } else { " " };
-    format!("{} {}\n{}{between}{cause}\n{hint}", label(Tone::Bad, "error:"), sanitize::text(state), label(Tone::Bad, "cause:"))
+    let between = if cause.starts_with('\n') { "" } else { " " };
+    let (error, because) = (label(Tone::Bad, "error:"), label(Tone::Bad, "cause:"));
+    format!("{error} {}\n{because}{between}{cause}\n{hint}", sanitize::text(state))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::run::{Run, SITE};
 
 fn fresh(arguments: &[&str]) -> Run {
-    Run::new(&[&["check"], arguments].concat()).file("site.toml", SITE).capture("pve9-fresh.json")
+    Run::new(&[&["check"], arguments].concat()).file("site.toml", SITE).capture("fresh9.json")
 }
 
 #[test]

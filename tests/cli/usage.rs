@@ -4,7 +4,7 @@ use crate::support::run::{Run, SITE};
 
 #[test]
 fn an_unknown_control_names_the_nearest() {
-    let done = Run::new(&["plan", "--control", "ssh.limit"]).capture("pve9-fresh.json").done();
+    let done = Run::new(&["plan", "--control", "ssh.limit"]).capture("fresh9.json").done();
     insta::assert_snapshot!(done.shown(), @r"
     exit 2
     -- stderr
@@ -46,7 +46,7 @@ fn a_host_that_could_become_an_option() {
 
 #[test]
 fn a_broken_site_file() {
-    let run = Run::new(&["plan"]).file("site.toml", "management = [\"10.77.0.0/24\"]\nadmns = 3\n");
+    let run = Run::new(&["plan"]).file("site.toml", "management = [\"10.80.226.0/28\"]\nadmns = 3\n");
     let done = run.done();
     assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""));
     assert!(done.stderr.starts_with("error: nothing was contacted\ncause:\n"), "{}", done.stderr);
@@ -55,7 +55,7 @@ fn a_broken_site_file() {
 
 #[test]
 fn formats_of_later_versions_are_not_offered() {
-    let done = Run::new(&["check", "--format", "sarif"]).capture("pve9-fresh.json").done();
+    let done = Run::new(&["check", "--format", "sarif"]).capture("fresh9.json").done();
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.contains("[possible values: text, json]"), "{}", done.stderr);
 }

@@ -99,16 +99,16 @@ impl Done {
 
 /// Path of a recorded node.
 pub fn recorded(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probes").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name)
 }
 
 /// A site that fits the recorded nodes: their management network and one administrator with a key.
 pub const SITE: &str = r#"
-management = ["10.77.0.0/24"]
+management = ["10.80.226.0/28"]
 
 [[host]]
-name = "pve1"
-address = "10.77.0.11"
+name = "fresh9"
+address = "10.80.226.32"
 
 [[admin]]
 name = "ops"
