@@ -41,7 +41,8 @@ fn every_room_imports_only_what_its_arrows_allow() {
         };
         for import in imports(&shipped(&file)) {
             let own = import == room || import.starts_with(&format!("{room}::"));
-            let named = |list: &[&str]| list.iter().any(|name| import == *name || import.starts_with(&format!("{name}::")));
+            let named =
+                |list: &[&str]| list.iter().any(|name| import == *name || import.starts_with(&format!("{name}::")));
             if !own && !named(SHARED) && !named(allowed) {
                 wrong.push(format!("{}: imports crate::{import}", file.display()));
             }
@@ -52,7 +53,8 @@ fn every_room_imports_only_what_its_arrows_allow() {
 
 #[test]
 fn pure_rooms_do_not_touch_the_world() {
-    const WORLD: &[&str] = &["std::fs", "std::process", "std::env", "std::net::Tcp", "tokio::", "SystemTime::now", "Timestamp::now"];
+    const WORLD: &[&str] =
+        &["std::fs", "std::process", "std::env", "std::net::Tcp", "tokio::", "SystemTime::now", "Timestamp::now"];
     let mut wrong = Vec::new();
     for file in sources("src") {
         let room = room(&file);
@@ -60,7 +62,9 @@ fn pure_rooms_do_not_touch_the_world() {
             continue;
         }
         let text = shipped(&file);
-        wrong.extend(WORLD.iter().filter(|word| text.contains(**word)).map(|word| format!("{}: {word}", file.display())));
+        wrong.extend(
+            WORLD.iter().filter(|word| text.contains(**word)).map(|word| format!("{}: {word}", file.display())),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -68,14 +72,17 @@ fn pure_rooms_do_not_touch_the_world() {
 #[test]
 fn no_test_file_is_forgotten() {
     let all = sources("tests");
-    let texts: Vec<(PathBuf, String)> = all.iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect();
+    let texts: Vec<(PathBuf, String)> =
+        all.iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect();
     let forgotten: Vec<_> = all
         .iter()
         .filter(|file| !file.starts_with(root().join("tests/pve-sim")) && **file != root().join("tests/main.rs"))
         .filter(|file| {
             let (name, parent) = module(file);
             let declared = format!("mod {name};");
-            !texts.iter().any(|(other, text)| parent.contains(other) && text.lines().any(|line| line.trim().trim_start_matches("pub ") == declared))
+            !texts.iter().any(|(other, text)| {
+                parent.contains(other) && text.lines().any(|line| line.trim().trim_start_matches("pub ") == declared)
+            })
         })
         .collect();
     assert!(forgotten.is_empty(), "{forgotten:#?}");

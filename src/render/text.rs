@@ -206,8 +206,8 @@ mod tests {
     use crate::controls::{Evidence, Verdict};
     use crate::error::{Error, Kind};
     use crate::plan::{Refusal, testing};
-    use crate::report::Failure;
     use crate::render::json;
+    use crate::report::Failure;
 
     fn control(id: &str, verdict: Verdict) -> ControlResult {
         ControlResult {

@@ -79,8 +79,12 @@ fn the_same_plan_twice_is_byte_for_byte_the_same() {
 fn one_control_alone_stays_alone() {
     let done = fresh(&["--control", "accounts.*", "--format", "json"]).done();
     let document: Value = serde_json::from_str(&done.stdout).unwrap();
-    let ids: Vec<_> =
-        document["nodes"][0]["controls"].as_array().unwrap().iter().map(|control| control["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = document["nodes"][0]["controls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|control| control["id"].as_str().unwrap())
+        .collect();
     assert!(!ids.is_empty() && ids.iter().all(|id| id.starts_with("accounts.")), "{ids:?}");
 }
 

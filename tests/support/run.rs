@@ -73,7 +73,8 @@ impl Run {
         let output = self.command().output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
-            text.replace(&self.folder.path().display().to_string(), "[DIR]").replace(env!("CARGO_MANIFEST_DIR"), "[ROOT]")
+            text.replace(&self.folder.path().display().to_string(), "[DIR]")
+                .replace(env!("CARGO_MANIFEST_DIR"), "[ROOT]")
         };
         Done {
             code: output.status.code(),
