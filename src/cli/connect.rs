@@ -84,7 +84,7 @@ impl Connector {
 
     async fn reached(&self, policy: &Policy) -> Result<Node> {
         let host = &policy.host;
-        let held = keys::held(policy, &self.options).await;
+        let held = self.held(policy).await;
         self.tell(&host.name, What::Connecting);
         let connection = self.open(policy, &held).await?;
         self.tell(&host.name, What::Connected { account: connection.account() });
@@ -97,7 +97,7 @@ impl Connector {
 
     /// Fingerprints of the keys this operator holds for the node.
     pub async fn held(&self, policy: &Policy) -> BTreeSet<String> {
-        keys::held(&policy.host, &self.options).await
+        keys::held(policy, &self.options).await
     }
 
     /// Logs in: as the user that was named, else as the first administrator whose key is here, else as root.
