@@ -94,10 +94,10 @@ plug() { # PORT
     ip -n "$bridge_ns" link set "$1" up
 }
 
-# No router discovery and no address of the interface's own making in the machine's namespace.
+# IPv6 even where the machine has it off, but no router discovery and no address of the interface's own making.
 quiet_interface() {
     local setting
-    for setting in accept_ra=0 autoconf=0 accept_redirects=0; do
+    for setting in disable_ipv6=0 accept_ra=0 autoconf=0 accept_redirects=0; do
         echo "${setting#*=}" >"/proc/sys/net/ipv6/conf/$1/${setting%=*}"
     done
 }
