@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("controls", &["facts", "profile", "pve"]),
     ("plan", &["controls", "facts", "profile"]),
     ("report", &["controls", "plan", "profile"]),
-    ("render", &["controls", "event", "plan", "profile::diagnostic", "report"]),
+    ("render", &["apply::history", "controls", "event", "plan", "profile::diagnostic", "report"]),
     ("transport", &[]),
     ("apply", &["controls", "event", "facts", "plan", "profile", "transport"]),
 ];

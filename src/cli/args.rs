@@ -6,6 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::init::InitArgs;
+use super::profile::ProfileArgs;
 use crate::controls::Severity;
 
 /// Hardens Proxmox VE nodes over SSH, shows every change first, and never locks you out.
@@ -36,10 +38,10 @@ With several nodes the highest code wins.";
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// Say more on standard error; twice for even more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "General")]
     pub verbose: u8,
     /// Never use colour (as the environment variable NO_COLOR)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "General")]
     pub no_color: bool,
 }
 
@@ -58,6 +60,10 @@ pub enum Verb {
     History(History),
     /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
     Capture(Capture),
+    /// Judge, show and list profiles, and print their schema
+    Profile(ProfileArgs),
+    /// Write a first site file: nodes, management networks, administrators
+    Init(InitArgs),
     /// Explain a control: what, why, how it is checked, what breaks when it is done naively
     Explain(Explain),
     /// Write a completion script for a shell to standard output

@@ -22,6 +22,7 @@ pub mod settings;
 mod terminal;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -51,39 +52,37 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(verb: Verb, output: Output) -> Result<u8> {
+    if !matches!(verb, Verb::Man(_)) {
+        private_files();
+    }
     match verb {
-        Verb::Plan(args) => {
-            private_files();
-            read_only(plan::run(args, output))
-        }
-        Verb::Check(args) => {
-            private_files();
-            read_only(check::run(args, output))
-        }
-        Verb::Capture(args) => {
-            private_files();
-            read_only(capture::run(args, output))
-        }
-        Verb::History(args) => {
-            private_files();
-            read_only(history::run(args, output))
-        }
-        Verb::Apply(args) => {
-            private_files();
-            on_runtime(apply::run(args, output))
-        }
-        Verb::Rollback(args) => {
-            private_files();
-            on_runtime(rollback::run(args, output))
-        }
+        Verb::Plan(args) => read_only(plan::run(args, output)),
+        Verb::Check(args) => read_only(check::run(args, output)),
+        Verb::Capture(args) => read_only(capture::run(args, output)),
+        Verb::History(args) => read_only(history::run(args, output)),
+        Verb::Apply(args) => on_runtime(apply::run(args, output)),
+        Verb::Rollback(args) => on_runtime(rollback::run(args, output)),
         Verb::Explain(args) => explain::run(&args, output),
+        Verb::Profile(args) => {
+            let (coloured, mut messages) = (output.stderr.is_on(), std::io::stderr());
+            buffered(output, |out| profile::run(&args, coloured, out, &mut messages))
+        }
+        Verb::Init(args) => buffered(output, |out| init::run(args, out)),
         Verb::Completions(args) => completions::run(&args, output),
         Verb::Man(args) => man::run(&args),
     }
 }
 
-/// Whatever a verb that meets secrets writes is its owner's alone.
-pub fn private_files() {
+/// Prints what a verb wrote once it has ended.
+fn buffered(output: Output, verb: impl FnOnce(&mut dyn Write) -> Result<u8>) -> Result<u8> {
+    let mut text = Vec::new();
+    let code = verb(&mut text);
+    output.result(&String::from_utf8_lossy(&text))?;
+    code
+}
+
+/// Whatever a verb that may meet secrets writes is its owner's alone.
+fn private_files() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 

@@ -115,7 +115,8 @@ fn no_colour_without_a_terminal() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
-    let mut child = fresh(&[]).command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = fresh(&[]);
+    let mut child = run.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();

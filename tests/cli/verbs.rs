@@ -13,18 +13,25 @@ fn help_names_every_verb_and_the_exit_codes() {
 
     Commands:
       plan         Show what would change, as diffs; contacts the nodes, changes nothing
+      apply        Plan, ask, apply inside a commit window, prove by a fresh login, commit
       check        Report how the nodes stand, control by control; changes nothing
+      rollback     Take a committed run back, newest first, inside a commit window of its own
+      history      List the runs a node remembers
       capture      Record what a node says, without secrets, for `plan --capture` and `check --capture`
+      profile      Judge, show and list profiles, and print their schema
+      init         Write a first site file: nodes, management networks, administrators
       explain      Explain a control: what, why, how it is checked, what breaks when it is done naively
       completions  Write a completion script for a shell to standard output
       man          Write manual pages into a folder
       help         Print this message or the help of the given subcommand(s)
 
     Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    General:
       -v, --verbose...  Say more on standard error; twice for even more
           --no-color    Never use colour (as the environment variable NO_COLOR)
-      -h, --help        Print help
-      -V, --version     Print version
 
     Exit codes:
       0  in the desired state, or applied and confirmed
@@ -54,12 +61,6 @@ fn plan_help() {
     Options:
           --limit <GROUP>
               Only nodes of this group of the site; repeatable
-
-      -v, --verbose...
-              Say more on standard error; twice for even more
-
-          --no-color
-              Never use colour (as the environment variable NO_COLOR)
 
       -h, --help
               Print help (see a summary with '-h')
@@ -108,6 +109,13 @@ fn plan_help() {
               - json: One versioned JSON document
               
               [default: text]
+
+    General:
+      -v, --verbose...
+              Say more on standard error; twice for even more
+
+          --no-color
+              Never use colour (as the environment variable NO_COLOR)
     ");
 }
 
