@@ -1,3 +1,4 @@
 //! Promises, shown on lab nodes with the real components.
 
+mod people;
 mod runs;
