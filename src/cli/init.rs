@@ -3,11 +3,12 @@
 mod ask;
 mod draft;
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::output::Output;
 use crate::error::{Error, Kind, Result};
 use crate::profile::policy::Sudo;
 use crate::sanitize;
@@ -49,15 +50,16 @@ fn parse_sudo(text: &str) -> Result<Sudo, String> {
 }
 
 /// Asks what the flags leave open, when there is somebody to ask, and writes the file. The value is the exit code.
-pub fn run(args: InitArgs, out: &mut dyn Write) -> Result<u8> {
+pub fn run(args: InitArgs, output: Output) -> Result<u8> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let mut terminal = somebody.then(Terminal::default);
-    run_with(args, terminal.as_mut().map(|t| t as &mut dyn Ask), home.as_deref(), out)
+    let said = run_with(args, terminal.as_mut().map(|t| t as &mut dyn Ask), home.as_deref())?;
+    output.result(&said).map(|()| 0)
 }
 
-/// As [`run`], with whoever answers and the home folder given.
-pub fn run_with(mut args: InitArgs, ask: Option<&mut dyn Ask>, home: Option<&Path>, out: &mut dyn Write) -> Result<u8> {
+/// As [`run`], with whoever answers and the home folder given. The value is what to say.
+pub fn run_with(mut args: InitArgs, ask: Option<&mut dyn Ask>, home: Option<&Path>) -> Result<String> {
     let shown = sanitize::line(&args.output.to_string_lossy()).into_owned();
     if !args.force && args.output.symlink_metadata().is_ok() {
         let error = Error::msg(Kind::Usage, format!("{shown} exists already")).state("nothing was written");
@@ -69,15 +71,13 @@ pub fn run_with(mut args: InitArgs, ask: Option<&mut dyn Ask>, home: Option<&Pat
     }
     let text = Draft::from_args(&args)?.render()?;
     save(&args.output, &text, args.force)?;
-    let next = format!(
+    Ok(format!(
         "{shown} is written.\n\
          Next: a fresh node knows root's password only. Put PVE_ROOT_PASS='…' into {} (chmod 600), or wait to be asked.\n\
          Then: pve-harden plan{}\n",
         sanitize::line(&args.output.with_file_name(".env").to_string_lossy()),
         if args.output == Path::new("site.toml") { String::new() } else { format!(" --site {shown}") },
-    );
-    out.write_all(next.as_bytes()).map_err(|e| Error::new(Kind::Internal, e))?;
-    Ok(0)
+    ))
 }
 
 fn require_flags(args: &InitArgs) -> Result<()> {

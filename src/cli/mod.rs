@@ -22,7 +22,6 @@ pub mod settings;
 mod terminal;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -63,22 +62,11 @@ fn run(verb: Verb, output: Output) -> Result<u8> {
         Verb::Apply(args) => on_runtime(apply::run(args, output)),
         Verb::Rollback(args) => on_runtime(rollback::run(args, output)),
         Verb::Explain(args) => explain::run(&args, output),
-        Verb::Profile(args) => {
-            let (coloured, mut messages) = (output.stderr.is_on(), std::io::stderr());
-            buffered(output, |out| profile::run(&args, coloured, out, &mut messages))
-        }
-        Verb::Init(args) => buffered(output, |out| init::run(args, out)),
+        Verb::Profile(args) => profile::run(&args, output),
+        Verb::Init(args) => init::run(args, output),
         Verb::Completions(args) => completions::run(&args, output),
         Verb::Man(args) => man::run(&args),
     }
-}
-
-/// Prints what a verb wrote once it has ended.
-fn buffered(output: Output, verb: impl FnOnce(&mut dyn Write) -> Result<u8>) -> Result<u8> {
-    let mut text = Vec::new();
-    let code = verb(&mut text);
-    output.result(&String::from_utf8_lossy(&text))?;
-    code
 }
 
 /// Whatever a verb that may meet secrets writes is its owner's alone.

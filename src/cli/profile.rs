@@ -1,12 +1,13 @@
 //! `pve-harden profile lint|show|list|schema`.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;
 
+use super::output::Output;
+use super::settings::default_site;
 use crate::error::{Error, Kind, Result};
 use crate::profile::diagnostic::Diagnostics;
 use crate::profile::secrets::process_environment;
@@ -63,54 +64,44 @@ pub enum Format {
     Json,
 }
 
-/// Runs the verb; the value is the exit code. `color` is for diagnostics on `err`.
-pub fn run(args: &ProfileArgs, color: bool, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
-    match &args.verb {
-        Verb::Lint { files } => lint(files, color, out, err),
+/// Runs the verb.
+pub fn run(args: &ProfileArgs, output: Output) -> Result<u8> {
+    let text = match &args.verb {
+        Verb::Lint { files } => {
+            let found = lint(files);
+            if !found.is_empty() {
+                output.say(&found.render(output.stderr.is_on()));
+            }
+            output.result(&count(files.len(), &found))?;
+            return Ok(if found.errors() > 0 { Kind::Usage.exit_code() } else { 0 });
+        }
         Verb::Show { profile, site, format, origins } => {
             let site = site.clone().or_else(default_site);
-            let loaded = load(profile, site.as_deref()).map_err(|found| refused(&found, color))?;
-            write(out, &show(&loaded, *format, *origins)?)
+            let loaded = load(profile, site.as_deref()).map_err(|e| Error::from(e).state("nothing was contacted"))?;
+            show(&loaded, *format, *origins)?
         }
-        Verb::List => write(out, &list()),
+        Verb::List => list(),
         Verb::Schema { site } => {
             let schema = if *site { schema::site_schema() } else { schema::layer_schema() };
-            write(out, &format!("{schema:#}\n"))
+            format!("{schema:#}\n")
         }
-    }
+    };
+    output.result(&text).map(|()| 0)
 }
 
-/// `./site.toml`, when it is there.
-pub fn default_site() -> Option<PathBuf> {
-    let path = PathBuf::from("site.toml");
-    path.exists().then_some(path)
-}
-
-/// Diagnostics as the error of a command that cannot go on.
-pub fn refused(found: &Diagnostics, color: bool) -> Error {
-    let errors = found.errors();
-    let counted = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-    Error::msg(Kind::Usage, format!("{counted} in profile or site\n\n{}", found.render(color)))
-        .state("nothing was contacted")
-        .hint("correct the lines above; `pve-harden profile lint FILE` checks again")
-}
-
-fn lint(files: &[PathBuf], color: bool, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
+fn lint(files: &[PathBuf]) -> Diagnostics {
     let mut all = Diagnostics::default();
     for file in files {
         all.append(lint_file(file, process_environment()));
     }
     all.dedup();
-    if !all.is_empty() {
-        writeln!(err, "{}", all.render(color)).map_err(unwritten)?;
-    }
-    let (errors, warnings) = (all.errors(), all.warnings());
+    all
+}
+
+fn count(files: usize, found: &Diagnostics) -> String {
     let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    write(
-        out,
-        &format!("{}: {}, {}\n", plural(files.len(), "file"), plural(errors, "error"), plural(warnings, "warning")),
-    )?;
-    Ok(if errors > 0 { Kind::Usage.exit_code() } else { 0 })
+    let (errors, warnings) = (found.errors(), found.warnings());
+    format!("{}: {}, {}\n", plural(files, "file"), plural(errors, "error"), plural(warnings, "warning"))
 }
 
 fn show(loaded: &Loaded, format: Format, origins: bool) -> Result<String> {
@@ -179,14 +170,4 @@ fn list() -> String {
         let _ = writeln!(text, "{:width$}  {}", shipped.name, shipped.description());
     }
     text
-}
-
-fn write(out: &mut dyn Write, text: &str) -> Result<u8> {
-    out.write_all(text.as_bytes()).map_err(unwritten)?;
-    Ok(0)
-}
-
-fn unwritten(why: io::Error) -> Error {
-    Error::new(Kind::Internal, anyhow::Error::new(why).context("the output could not be written"))
-        .hint("make room, or write to another place")
 }

@@ -86,8 +86,10 @@ impl Loaded {
         }
         limit(&self.site, &mut chosen, limits)?;
         if chosen.is_empty() {
-            let error = Error::msg(Kind::Usage, "no host is named, and the site has none to offer");
-            return Err(error.hint("name one, e.g. root@192.0.2.10, or write a site file with `pve-harden init`"));
+            let error = Error::msg(Kind::Usage, "no HOST is given and the site names none");
+            return Err(error.hint(
+                "name a node (`[user@]address`), or list your nodes in a site file: `pve-harden init`",
+            ));
         }
         for host in &mut chosen {
             override_with(host, overrides)?;
@@ -126,7 +128,7 @@ fn limit(site: &Site, chosen: &mut Vec<Host>, limits: &[String]) -> Result<()> {
                 Error::msg(Kind::Usage, format!("no host or group of the site is called `{}`", printable(word)));
             return Err(match nearest(word, words().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint("groups are set in the site file: groups = [\"…\"] below [[host]]"),
+                None => error.hint("groups are set per [[host]] in the site file"),
             });
         }
     }

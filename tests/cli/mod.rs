@@ -2,5 +2,6 @@
 
 mod check;
 mod plan;
+mod profile;
 mod usage;
 mod verbs;

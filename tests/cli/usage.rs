@@ -29,7 +29,7 @@ fn an_unknown_group() {
     insta::assert_snapshot!(run.done().shown(), @r"
     exit 2
     -- stderr
-    error: no node of the site is in group `prod`
+    error: no host or group of the site is called `prod`
     hint: groups are set per [[host]] in the site file
     ");
 }
@@ -39,8 +39,8 @@ fn a_host_that_could_become_an_option() {
     insta::assert_snapshot!(Run::new(&["plan", "root@-oProxyCommand=x"]).done().shown(), @r"
     exit 2
     -- stderr
-    error: `root@-oProxyCommand=x` is not a HOST
-    hint: write `[user@]address` or a name from the site
+    error: host `root@-oProxyCommand=x`: ssh would read a leading `-` as an option
+    hint: a HOST is a name of the site, or [user@]address, e.g. root@192.0.2.10 or root@[2001:db8::10]:22
     ");
 }
 

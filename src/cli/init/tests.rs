@@ -54,9 +54,7 @@ impl Folder {
 
     fn run(&self, args: InitArgs, answers: Option<&[&'static str]>) -> Result<String> {
         let mut scripted = answers.map(|a| Scripted(a.iter().copied().collect()));
-        let mut out = Vec::new();
-        run_with(args, scripted.as_mut().map(|s| s as &mut dyn Ask), Some(self.0.path()), &mut out)?;
-        Ok(String::from_utf8(out).unwrap())
+        run_with(args, scripted.as_mut().map(|s| s as &mut dyn Ask), Some(self.0.path()))
     }
 
     fn written(&self) -> String {
