@@ -87,9 +87,9 @@ impl Loaded {
         limit(&self.site, &mut chosen, limits)?;
         if chosen.is_empty() {
             let error = Error::msg(Kind::Usage, "no HOST is given and the site names none");
-            return Err(error.hint(
-                "name a node (`[user@]address`), or list your nodes in a site file: `pve-harden init`",
-            ));
+            return Err(
+                error.hint("name a node (`[user@]address`), or list your nodes in a site file: `pve-harden init`")
+            );
         }
         for host in &mut chosen {
             override_with(host, overrides)?;

@@ -38,7 +38,9 @@ fn show_prints_a_profile_that_is_one() {
     let shown = Run::new(&["profile", "show", "--profile", "strict", "--origins"]).done();
     assert_eq!(shown.code, Some(0), "{}", shown.stderr);
     assert!(shown.stdout.contains("max-auth-tries = 3") && shown.stdout.contains("# strict:"), "{}", shown.stdout);
-    let again = Run::new(&["profile", "show", "--profile", "all.toml", "--format", "json"]).file("all.toml", &shown.stdout).done();
+    let again = Run::new(&["profile", "show", "--profile", "all.toml", "--format", "json"])
+        .file("all.toml", &shown.stdout)
+        .done();
     let direct = Run::new(&["profile", "show", "--profile", "strict", "--format", "json"]).done();
     let digest = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["digest"].clone();
     assert_eq!(digest(&again.stdout), digest(&direct.stdout), "what was shown is the profile");
@@ -67,7 +69,18 @@ fn init_without_a_terminal_names_its_flags() {
 
 #[test]
 fn init_writes_a_site_that_lints_clean() {
-    let flags = ["--host", "pve1=192.0.2.10", "--management", "192.0.2.0/24", "--admin", "ops", "--key-file", "ops.pub", "--sudo", "nopasswd"];
+    let flags = [
+        "--host",
+        "pve1=192.0.2.10",
+        "--management",
+        "192.0.2.0/24",
+        "--admin",
+        "ops",
+        "--key-file",
+        "ops.pub",
+        "--sudo",
+        "nopasswd",
+    ];
     let run = Run::new(&[&["init"][..], &flags].concat()).file("ops.pub", KEY);
     let done = run.done();
     assert_eq!(done.code, Some(0), "{}", done.stderr);
