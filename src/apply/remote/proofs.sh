@@ -32,6 +32,7 @@ peer_ssh() { # NAME ADDRESS COMMAND
 prove_password() {
     proof_user=pve-harden-proof
     rm -f "$DIR/accounts.digest"
+    forget_proof_user
     useradd -r -M -d /nonexistent -s /bin/sh "$proof_user" || return 1
     proof_password="Aa1-$(head -c 24 /dev/urandom | base64 -w0 | tr -d '+/=')"
     proof_status=0
@@ -46,12 +47,24 @@ prove_password() {
             proof_status=1
         }
     fi
-    userdel "$proof_user" >/dev/null 2>&1
-    getent group "$proof_user" >/dev/null && groupdel "$proof_user" >/dev/null 2>&1
-    rm -f "/run/faillock/$proof_user" "/var/run/faillock/$proof_user"
+    forget_proof_user || {
+        echo 'the account of the password proof could not be removed'
+        proof_status=1
+    }
     # shellcheck disable=SC2086
     set_digest $ACCOUNT_FILES >"$DIR/accounts.digest"
     return "$proof_status"
+}
+
+# Its session may live a moment longer than su (pam_systemd starts a manager for it), hence -f.
+forget_proof_user() {
+    if getent passwd pve-harden-proof >/dev/null; then
+        loginctl terminate-user pve-harden-proof 2>/dev/null
+        userdel -f pve-harden-proof >/dev/null 2>&1
+    fi
+    ! getent group pve-harden-proof >/dev/null || groupdel pve-harden-proof >/dev/null 2>&1
+    rm -f /run/faillock/pve-harden-proof
+    ! getent passwd pve-harden-proof >/dev/null
 }
 
 # su asks PAM only when somebody else than root calls it.

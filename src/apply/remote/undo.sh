@@ -9,6 +9,8 @@
 DIR=$(cd "${0%/*}" && pwd) || exit 1
 # shellcheck source=src/apply/remote/lib.sh
 . "$DIR/lib.sh"
+# shellcheck source=src/apply/remote/proofs.sh
+. "$DIR/proofs.sh"
 MODE=${1:-console}
 cd / || exit 1
 FAILED=
@@ -282,7 +284,7 @@ undo_all() {
         if getent passwd pve-harden-proof >/dev/null 2>&1; then TOUCHED_ACCOUNTS="$DIR/before/accounts"; fi
         restore_pam
         restore_accounts "$DIR"
-        getent passwd pve-harden-proof >/dev/null 2>&1 && userdel pve-harden-proof 2>/dev/null
+        forget_proof_user
     fi
     return 0
 }
