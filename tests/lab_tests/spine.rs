@@ -100,7 +100,10 @@ fn drift_is_found_and_put_back() {
     lab.on("pve1", "printf 'PermitRootLogin yes\n' >/etc/ssh/sshd_config.d/00-a.conf && systemctl reload ssh");
     assert_hardened(&lab, "pve1");
     // A Match block there does: it is found, its file is named, and taking it away is left to a person.
-    lab.on("pve1", "printf 'Match User root\n PermitRootLogin yes\n' >/etc/ssh/sshd_config.d/00-a.conf && systemctl reload ssh");
+    lab.on(
+        "pve1",
+        "printf 'Match User root\n PermitRootLogin yes\n' >/etc/ssh/sshd_config.d/00-a.conf && systemctl reload ssh",
+    );
     let found = lab.harden(&["plan", "pve1"]).exits(1);
     assert!(found.stdout.contains("00-a.conf"), "{}", found.stdout);
     lab.on("pve1", "rm /etc/ssh/sshd_config.d/00-a.conf && systemctl reload ssh");
@@ -108,7 +111,10 @@ fn drift_is_found_and_put_back() {
         ("a removed drop-in", "rm /etc/ssh/sshd_config.d/00-pve-harden.conf && systemctl reload ssh"),
         ("a removed package", "DEBIAN_FRONTEND=noninteractive apt-get -q -y remove libpam-pwquality"),
         ("an edited faillock.conf", "sed -i 's/^deny = .*/deny = 50/' /etc/security/faillock.conf"),
-        ("another key of the admin", "echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMkquuxQnvv95BXKwuuKwtWk/a3qC8lrdi/PQIJeop3L x' >>/home/ops/.ssh/authorized_keys"),
+        (
+            "another key of the admin",
+            "echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMkquuxQnvv95BXKwuuKwtWk/a3qC8lrdi/PQIJeop3L x' >>/home/ops/.ssh/authorized_keys",
+        ),
     ] {
         lab.on("pve1", script);
         let found = lab.harden(&["plan", "pve1"]);
