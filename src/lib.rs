@@ -9,7 +9,9 @@
 //! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`, `change`
 //! - [`apply`]: the only room that changes a node. → `plan`, `change`, `transport`
 //! - [`transport`]: connections, programs, frames.
-//! - [`render`]: models in, text out. → `plan`, `controls`, `change`, `report`
+//! - [`report`]: what a command found, node by node, as values. → `controls`, `plan`, `profile`
+//! - [`event`]: what happens while a command runs, as values.
+//! - [`render`]: models in, text out. → `plan`, `controls`, `change`, `report`, `event`, `apply::history` types
 //! - [`cli`]: argv, prompts, files; wires the rooms. Nothing imports it.
 
 pub mod apply;

@@ -15,9 +15,10 @@ pub fn build(facts: &Facts, policy: &Policy, selection: &Selection, operator: &O
     build_from(CATALOGUE, facts, policy, selection, operator)
 }
 
-/// Paths a capture must hold for the controls that this policy enables.
+/// Paths a capture must hold for the controls that this policy enables, and for the guard.
 pub fn reads(policy: &Policy) -> BTreeSet<String> {
-    CATALOGUE.iter().filter(|control| control.enabled(policy)).flat_map(|control| control.reads(policy)).collect()
+    let enabled = CATALOGUE.iter().filter(|control| control.enabled(policy));
+    enabled.flat_map(|control| control.reads(policy)).chain(lockout::reads(policy)).collect()
 }
 
 pub(crate) fn build_from(

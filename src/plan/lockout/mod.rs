@@ -14,6 +14,14 @@ use crate::facts::{Facts, PasswordState, Reading};
 use crate::profile::policy::{Admin, Policy};
 use planned::{Account, Planned};
 
+/// Paths the guard looks at, whatever controls are enabled: what `StrictModes` judges, and what keeps people out.
+pub fn reads(policy: &Policy) -> impl Iterator<Item = String> {
+    let home = |admin: &Admin| {
+        ["", "/.ssh", "/.ssh/authorized_keys"].map(|path| format!("/home/{}{path}", admin.name))
+    };
+    policy.site.admins.iter().flat_map(home).chain(["/etc/nologin".into(), "/etc/sudoers".into()])
+}
+
 /// Reasons why this plan must not run; empty for a plan without changes.
 pub fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[Change]) -> Vec<Refusal> {
     if changes.is_empty() {
