@@ -1,6 +1,6 @@
 //! pve-harden: hardens Proxmox VE nodes over SSH, shows every change first, and never locks the operator out.
 //!
-//! The rooms, and who may use whom (→ "may import"); `tests/architecture.rs` keeps it true:
+//! The rooms, and who may use whom (→ "may import"); `tests/architecture/mod.rs` keeps it true:
 //!
 //! - [`profile`]: TOML in, [`profile::policy::Policy`] out; knows no node.
 //! - [`facts`]: capture in, [`facts::Facts`] out; judges nothing. → `pve`, `transport::capture` types

@@ -40,7 +40,7 @@ pub struct Global {
     /// Say more on standard error; twice for even more
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "General")]
     pub verbose: u8,
-    /// Never use colour (as the environment variable NO_COLOR)
+    /// Never use colour (as the environment variable `NO_COLOR`)
     #[arg(long, global = true, help_heading = "General")]
     pub no_color: bool,
 }
@@ -103,7 +103,7 @@ pub struct Connection {
     /// Use this ssh configuration instead of your own
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ssh_config: Option<PathBuf>,
-    /// Use this known_hosts file instead of your own
+    /// Use this `known_hosts` file instead of your own
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub known_hosts: Option<PathBuf>,
     /// Accept and remember unknown host keys without asking; a changed key is always refused

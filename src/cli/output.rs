@@ -21,7 +21,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Colour on a terminal, unless NO_COLOR or `--no-color` say otherwise.
+    /// Colour on a terminal, unless `NO_COLOR` or `--no-color` say otherwise.
     pub fn new(global: &Global) -> Self {
         let coloured = |choice: ColorChoice| Palette::new(!global.no_color && choice != ColorChoice::Never);
         Self {

@@ -158,15 +158,16 @@ fn proofs(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[Change
     if changes.is_empty() {
         return Vec::new();
     }
-    let touched = Touched::of(changes);
+    let ways: BTreeSet<Way> = changes.iter().flat_map(ways).collect();
+    let affects = |some: &[Way]| some.iter().any(|way| ways.contains(way));
     let mut proofs = Vec::new();
     if let Some(user) = lockout::proving_admin(facts, policy, operator, changes) {
-        proofs.push(Proof::AdminLogin { user, after_accounts: touched.accounts || touched.ssh });
+        proofs.push(Proof::AdminLogin { user, after_accounts: affects(&[Way::Accounts, Way::Ssh]) });
     }
-    if touched.pam {
+    if affects(&[Way::Pam]) {
         proofs.push(Proof::PasswordAuth);
     }
-    if facts.pve.known().is_some() && (touched.pam || touched.web || touched.firewall) {
+    if facts.pve.known().is_some() && affects(&[Way::Pam, Way::Web, Way::Firewall]) {
         proofs.push(Proof::WebInterface);
     }
     let peers: Vec<_> = facts
@@ -174,43 +175,41 @@ fn proofs(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[Change
         .known()
         .map(|cluster| cluster.peers.iter().filter(|peer| peer.online).map(|peer| peer.name.clone()).collect())
         .unwrap_or_default();
-    if !peers.is_empty() && (touched.ssh || touched.pam || touched.firewall) {
+    if !peers.is_empty() && affects(&[Way::Ssh, Way::Pam, Way::Firewall]) {
         proofs.push(Proof::PeerSsh { peers });
     }
     proofs
 }
 
-/// Which ways in a list of changes can affect.
-struct Touched {
-    accounts: bool,
-    ssh: bool,
-    pam: bool,
-    web: bool,
-    firewall: bool,
+/// A way in, or something it depends on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Accounts,
+    Ssh,
+    Pam,
+    Web,
+    Firewall,
 }
 
-impl Touched {
-    fn of(changes: &[Change]) -> Self {
-        let any = |test: fn(&Change) -> bool| changes.iter().any(test);
-        Self {
-            accounts: any(|change| change.stage == Stage::Accounts),
-            ssh: any(|change| change.stage == Stage::Ssh || path_starts(change, "/etc/ssh/")),
-            pam: any(|change| match &change.action {
-                Action::PamProfiles { .. } | Action::UserPassword { .. } | Action::UserAging { .. } => true,
-                Action::Packages { install } => install.iter().any(|name| name.starts_with("libpam")),
-                Action::File(_) => ["/etc/pam.d/", "/etc/security/", "/usr/share/pam-configs/", "/etc/login.defs"]
-                    .iter()
-                    .any(|prefix| path_starts(change, prefix)),
-                _ => false,
-            }),
-            web: any(|change| path_starts(change, "/etc/default/pveproxy") || path_starts(change, "/etc/pve/")),
-            firewall: any(|change| change.stage == Stage::Firewall),
-        }
-    }
-}
-
-fn path_starts(change: &Change, prefix: &str) -> bool {
-    matches!(&change.action, Action::File(file) if file.path.starts_with(prefix))
+/// The ways that a change can affect.
+fn ways(change: &Change) -> impl Iterator<Item = Way> {
+    let below = |prefixes: &[&str]| match &change.action {
+        Action::File(file) => prefixes.iter().any(|prefix| file.path.starts_with(prefix)),
+        _ => false,
+    };
+    let pam = match &change.action {
+        Action::PamProfiles { .. } | Action::UserPassword { .. } | Action::UserAging { .. } => true,
+        Action::Packages { install } => install.iter().any(|name| name.starts_with("libpam")),
+        _ => below(&["/etc/pam.d/", "/etc/security/", "/usr/share/pam-configs/", "/etc/login.defs"]),
+    };
+    let affected = [
+        (Way::Accounts, change.stage == Stage::Accounts),
+        (Way::Ssh, change.stage == Stage::Ssh || below(&["/etc/ssh/"])),
+        (Way::Pam, pam),
+        (Way::Web, below(&["/etc/default/pveproxy", "/etc/pve/"])),
+        (Way::Firewall, change.stage == Stage::Firewall),
+    ];
+    affected.into_iter().filter(|(_, affected)| *affected).map(|(way, _)| way)
 }
 
 #[cfg(test)]
@@ -309,7 +308,7 @@ mod tests {
         let proofs = |step: Change| built(&[Fake::wants("a.one", vec![step])], &facts, &[]).unwrap().proofs;
         let peers = Proof::PeerSsh { peers: vec!["pve2".into()] };
         let ssh = change("a.one", Stage::Ssh, new_file("/etc/ssh/sshd_config.d/x.conf", "", 0o600));
-        assert_eq!(proofs(ssh), [peers.clone()]);
+        assert_eq!(proofs(ssh), std::slice::from_ref(&peers));
         let pam = file_step("a.one", "/etc/security/faillock.conf");
         assert_eq!(proofs(pam), [Proof::PasswordAuth, Proof::WebInterface, peers]);
         assert_eq!(proofs(file_step("a.one", "/etc/profile.d/x.sh")), []);

@@ -2,15 +2,16 @@
 //! differently is a defect of the catalogue.
 
 use std::collections::BTreeMap;
+use std::mem::{Discriminant, discriminant};
 
-use crate::change::{Action, Change, FileChange, SshdExpectation, UnitVerb, Validate};
+use crate::change::{Action, Change, FileChange, SshdExpectation, Stage, UnitVerb, Validate};
 use crate::error::{Error, Kind, Result};
 
 /// One change per object, in the order in which the objects were first named.
 pub fn merge(changes: impl IntoIterator<Item = Change>) -> Result<Vec<Change>> {
     let mut merged: Vec<Change> = Vec::new();
     for change in changes {
-        match merged.iter_mut().find(|other| same_object(other, &change)) {
+        match merged.iter_mut().find(|other| object(other) == object(&change)) {
             Some(other) => combine(other, change)?,
             None => merged.push(change),
         }
@@ -18,24 +19,26 @@ pub fn merge(changes: impl IntoIterator<Item = Change>) -> Result<Vec<Change>> {
     Ok(merged)
 }
 
-fn same_object(a: &Change, b: &Change) -> bool {
-    use Action as A;
-    match (&a.action, &b.action) {
-        (A::File(x), A::File(y)) => x.path == y.path,
-        (A::Directory { path: x, .. }, A::Directory { path: y, .. }) => x == y,
-        (A::Packages { .. }, A::Packages { .. }) | (A::PamProfiles { .. }, A::PamProfiles { .. }) => true,
-        (A::Group { name: x, .. }, A::Group { name: y, .. })
-        | (A::User { name: x, .. }, A::User { name: y, .. })
-        | (A::UserGroups { name: x, .. }, A::UserGroups { name: y, .. })
-        | (A::UserPassword { name: x, .. }, A::UserPassword { name: y, .. })
-        | (A::UserLock { name: x, .. }, A::UserLock { name: y, .. })
-        | (A::UserShell { name: x, .. }, A::UserShell { name: y, .. })
-        | (A::UserAging { name: x, .. }, A::UserAging { name: y, .. }) => x == y,
-        (A::Unit { unit: x, verb: v }, A::Unit { unit: y, verb: w }) => {
-            a.stage == b.stage && x == y && lifts(*v) == lifts(*w)
+/// What a change is about; changes about the same object become one.
+fn object(change: &Change) -> (Discriminant<Action>, &str, Option<(Stage, bool)>) {
+    let mut unit = None;
+    let name = match &change.action {
+        Action::File(file) => &file.path,
+        Action::Directory { path, .. } => path,
+        Action::Packages { .. } | Action::PamProfiles { .. } => "",
+        Action::Group { name, .. }
+        | Action::User { name, .. }
+        | Action::UserGroups { name, .. }
+        | Action::UserPassword { name, .. }
+        | Action::UserLock { name, .. }
+        | Action::UserShell { name, .. }
+        | Action::UserAging { name, .. } => name,
+        Action::Unit { unit: name, verb } => {
+            unit = Some((change.stage, lifts(*verb)));
+            name
         }
-        _ => false,
-    }
+    };
+    (discriminant(&change.action), name, unit)
 }
 
 /// Enabling and disabling settle whether a unit runs; reload and restart only whether it reads its files again. A
@@ -88,12 +91,11 @@ fn combine_files(a: &mut FileChange, b: &FileChange) -> bool {
 
 fn combine_checks(a: &mut Option<Validate>, b: Option<&Validate>) -> bool {
     match (a, b) {
-        (_, None) => true,
+        (_, None) | (Some(Validate::Sudoers), Some(Validate::Sudoers)) => true,
         (a @ None, Some(b)) => {
             *a = Some(b.clone());
             true
         }
-        (Some(Validate::Sudoers), Some(Validate::Sudoers)) => true,
         (Some(Validate::Sshd { expect: a }), Some(Validate::Sshd { expect: b })) => combine_cases(a, b),
         _ => false,
     }
@@ -158,7 +160,7 @@ fn conflict(a: &Change, b: &Change, how: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{FileImage, Stage};
+    use crate::change::FileImage;
 
     fn change(control: &str, stage: Stage, action: Action) -> Change {
         Change { controls: vec![control.into()], stage, summary: format!("by {control}"), interrupts: None, action }
@@ -173,9 +175,9 @@ mod tests {
         })
     }
 
-    fn sshd(case: &str, keyword: &str, value: &str) -> Option<Validate> {
+    fn sshd(case: &str, keyword: &str, value: &str) -> Validate {
         let settings = BTreeMap::from([(keyword.to_owned(), value.to_owned())]);
-        Some(Validate::Sshd { expect: vec![SshdExpectation { case: case.into(), settings }] })
+        Validate::Sshd { expect: vec![SshdExpectation { case: case.into(), settings }] }
     }
 
     fn unit(verb: UnitVerb) -> Action {
@@ -185,8 +187,8 @@ mod tests {
     #[test]
     fn the_same_file_of_two_controls_is_one_change_with_both_checks() {
         let merged = merge([
-            change("ssh.a", Stage::Ssh, file("x", sshd("user=root", "permitrootlogin", "no"))),
-            change("ssh.b", Stage::Ssh, file("x", sshd("user=root", "maxauthtries", "4"))),
+            change("ssh.a", Stage::Ssh, file("x", Some(sshd("user=root", "permitrootlogin", "no")))),
+            change("ssh.b", Stage::Ssh, file("x", Some(sshd("user=root", "maxauthtries", "4")))),
         ])
         .unwrap();
         assert_eq!(merged.len(), 1);
@@ -209,8 +211,8 @@ mod tests {
     #[test]
     fn contradicting_expectations_are_a_defect() {
         let error = merge([
-            change("a", Stage::Ssh, file("x", sshd("c", "k", "1"))),
-            change("b", Stage::Ssh, file("x", sshd("c", "k", "2"))),
+            change("a", Stage::Ssh, file("x", Some(sshd("c", "k", "1")))),
+            change("b", Stage::Ssh, file("x", Some(sshd("c", "k", "2")))),
         ])
         .unwrap_err();
         assert_eq!(error.kind, Kind::Internal);

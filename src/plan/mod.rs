@@ -108,7 +108,7 @@ pub enum Proof {
     PasswordAuth,
     /// 8006 answers a TLS handshake and HTTP 200.
     WebInterface,
-    /// root's key login in BatchMode from this node to each online peer and back.
+    /// root's key login in `BatchMode` from this node to each online peer and back.
     PeerSsh {
         /// Node names.
         peers: Vec<String>,

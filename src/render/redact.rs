@@ -1,6 +1,8 @@
 //! What must not be shown even when a control asks for it: secret files by path, secrets in text by their form.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::Path;
 
 /// Whether the content of this file is never shown.
 pub fn is_secret_path(path: &str) -> bool {
@@ -14,12 +16,13 @@ pub fn is_secret_path(path: &str) -> bool {
         "/etc/corosync/authkey",
     ];
     const PUBLIC_IN_PRIV: [&str; 2] = ["/etc/pve/priv/authorized_keys", "/etc/pve/priv/known_hosts"];
-    let private_half = |marker: &str| path.contains(marker) && !path.ends_with(".pub");
+    let extension = Path::new(path).extension().and_then(OsStr::to_str);
+    let private_half = |marker: &str| path.contains(marker) && extension != Some("pub");
     EXACT.contains(&path)
         || private_half("/etc/ssh/ssh_host_")
         || private_half("/.ssh/id_")
         || (path.starts_with("/etc/pve/priv/") && !PUBLIC_IN_PRIV.contains(&path))
-        || std::path::Path::new(path).extension().is_some_and(|extension| extension == "key")
+        || extension == Some("key")
 }
 
 /// Whether a text is a private key or contains one.

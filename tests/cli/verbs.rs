@@ -31,7 +31,7 @@ fn help_names_every_verb_and_the_exit_codes() {
 
     General:
       -v, --verbose...  Say more on standard error; twice for even more
-          --no-color    Never use colour (as the environment variable NO_COLOR)
+          --no-color    Never use colour (as the environment variable `NO_COLOR`)
 
     Exit codes:
       0  in the desired state, or applied and confirmed
@@ -93,7 +93,7 @@ fn plan_help() {
               Use this ssh configuration instead of your own
 
           --known-hosts <FILE>
-              Use this known_hosts file instead of your own
+              Use this `known_hosts` file instead of your own
 
           --accept-new
               Accept and remember unknown host keys without asking; a changed key is always refused
@@ -115,7 +115,7 @@ fn plan_help() {
               Say more on standard error; twice for even more
 
           --no-color
-              Never use colour (as the environment variable NO_COLOR)
+              Never use colour (as the environment variable `NO_COLOR`)
     ");
 }
 

@@ -131,7 +131,7 @@ fn way_in(planned: &Planned<'_>, admin: &Admin, from: Option<IpAddr>) -> Result<
 }
 
 /// Why the account cannot hold a session whatever key it shows: shell, expiry, lock, forced password change
-/// (pam_unix's account phase runs after a key login as well).
+/// (`pam_unix`'s account phase runs after a key login as well).
 fn no_session(planned: &Planned<'_>, account: &Account, use_pam: bool) -> Option<String> {
     let shell = account.shell.rsplit('/').next().unwrap_or_default();
     if matches!(shell, "nologin" | "false" | "true" | "sync") {

@@ -102,7 +102,7 @@ pub fn usable_keys(
     }
 }
 
-/// `AuthorizedKeysFile` with its tokens replaced (sshd_config(5), TOKENS).
+/// `AuthorizedKeysFile` with its tokens replaced (`sshd_config(5)`, TOKENS).
 fn key_files(settings: &SshdSettings, user: &str, account: &Account) -> Vec<String> {
     let value = settings.get("authorizedkeysfile").map_or(".ssh/authorized_keys", String::as_str);
     value
@@ -114,7 +114,7 @@ fn key_files(settings: &SshdSettings, user: &str, account: &Account) -> Vec<Stri
 }
 
 /// `StrictModes`: the file and every folder from it up to the home (or the root) must belong to the user or root and
-/// be writable by nobody else (OpenSSH misc.c, safe_path).
+/// be writable by nobody else (OpenSSH misc.c, `safe_path`).
 fn insecure(planned: &Planned<'_>, file: &str, user: &str, account: &Account) -> Option<String> {
     let mut path = file;
     loop {
@@ -165,7 +165,7 @@ fn usable(
     Ok(Some(key.fingerprint(HashAlg::Sha256).to_string()))
 }
 
-/// Options of authorized_keys(5) that would stop an administrator's commands.
+/// Options of `authorized_keys(5)` that would stop an administrator's commands.
 fn option_allows(option: &str, login: &Login<'_>, today: Option<i64>) -> Result<(), String> {
     let (name, value) = option.split_once('=').map_or((option, ""), |(name, value)| (name, value.trim_matches('"')));
     match name.to_ascii_lowercase().as_str() {
@@ -197,10 +197,9 @@ fn accepted(key: &KeyData, settings: &SshdSettings) -> Result<(), String> {
         Algorithm::Rsa { .. } => vec!["rsa-sha2-512", "rsa-sha2-256"],
         other => vec![other.as_str()],
     };
-    if let Some(list) = settings.get("pubkeyacceptedalgorithms").filter(|list| !list.is_empty()) {
-        if !list.split(',').any(|name| names.contains(&name)) {
-            return Err(format!("sshd does not accept {algorithm} keys (PubkeyAcceptedAlgorithms)"));
-        }
+    let list = settings.get("pubkeyacceptedalgorithms").filter(|list| !list.is_empty());
+    if list.is_some_and(|list| !list.split(',').any(|name| names.contains(&name))) {
+        return Err(format!("sshd does not accept {algorithm} keys (PubkeyAcceptedAlgorithms)"));
     }
     let required = settings.get("requiredrsasize").and_then(|bits| bits.parse::<usize>().ok()).unwrap_or(0);
     match key {
@@ -215,7 +214,7 @@ fn accepted(key: &KeyData, settings: &SshdSettings) -> Result<(), String> {
     }
 }
 
-/// `USER` or `USER@HOST` of AllowUsers and DenyUsers (OpenSSH match.c, match_user).
+/// `USER` or `USER@HOST` of `AllowUsers` and `DenyUsers` (OpenSSH match.c, `match_user`).
 fn user_matches(pattern: &str, login: &Login<'_>) -> bool {
     match pattern.rsplit_once('@') {
         None => wildcard(pattern, login.user),
@@ -241,7 +240,7 @@ fn host_list(list: &str, from: IpAddr) -> bool {
     positive
 }
 
-/// `*` and `?` (OpenSSH match.c, match_pattern).
+/// `*` and `?` (OpenSSH match.c, `match_pattern`).
 fn wildcard(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t, mut star) = (0, 0, None);
