@@ -16,9 +16,7 @@ use planned::{Account, Planned};
 
 /// Paths the guard looks at, whatever controls are enabled: what `StrictModes` judges, and what keeps people out.
 pub fn reads(policy: &Policy) -> impl Iterator<Item = String> {
-    let home = |admin: &Admin| {
-        ["", "/.ssh", "/.ssh/authorized_keys"].map(|path| format!("/home/{}{path}", admin.name))
-    };
+    let home = |admin: &Admin| ["", "/.ssh", "/.ssh/authorized_keys"].map(|path| format!("/home/{}{path}", admin.name));
     policy.site.admins.iter().flat_map(home).chain(["/etc/nologin".into(), "/etc/sudoers".into()])
 }
 
