@@ -9,6 +9,7 @@ use super::run::{self, Intent};
 use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::apply::bundle;
+use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
 use crate::event::What;
 use crate::plan::{self, Plan, Selection};
@@ -150,6 +151,10 @@ async fn carry_out(connector: &Connector, ready: &Ready, args: &Apply, passwords
     let plan = passwords.fill_in(plan, policy)?;
     let program = bundle::program(&plan, &order)?;
     let login = run::proving_login(&plan, manual);
-    run::drive(connector, node, policy, &program, &order, login).await?;
+    let sudo = match &login {
+        Login::Admin(user) => passwords.of(user).cloned(),
+        Login::Anybody => None,
+    };
+    run::drive(connector, node, policy, &program, &order, (login, sudo)).await?;
     Ok(order.meta.id)
 }

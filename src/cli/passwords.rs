@@ -10,10 +10,10 @@ use crate::profile::password;
 use crate::profile::policy::{Admin, AdminPassword, Policy};
 use crate::secret::Secret;
 
-/// Hashes of this command's passwords by account: a person has one password on all nodes.
+/// This command's new passwords by account, with their hashes: a person has one password on all nodes.
 #[derive(Debug, Default)]
 pub struct Passwords {
-    hashes: BTreeMap<String, Secret>,
+    made: BTreeMap<String, (Secret, Secret)>,
 }
 
 impl Passwords {
@@ -29,8 +29,13 @@ impl Passwords {
         Ok(plan)
     }
 
+    /// The password this command gave the account; sudo asks for it when the login is proved.
+    pub fn of(&self, account: &str) -> Option<&Secret> {
+        self.made.get(account).map(|(password, _)| password)
+    }
+
     fn hash_for(&mut self, admin: &Admin, policy: &Policy) -> Result<Secret> {
-        if let Some(hash) = self.hashes.get(&admin.name) {
+        if let Some((_, hash)) = self.made.get(&admin.name) {
             return Ok(hash.clone());
         }
         let password = match &admin.password {
@@ -48,7 +53,7 @@ impl Passwords {
             })?,
         };
         let hash = password::hash(&password, policy.profile.password.hash.method)?;
-        self.hashes.insert(admin.name.clone(), hash.clone());
+        self.made.insert(admin.name.clone(), (password, hash.clone()));
         Ok(hash)
     }
 }

@@ -19,6 +19,7 @@ use crate::event::What;
 use crate::facts::Facts;
 use crate::plan::{Plan, Proof};
 use crate::profile::policy::Policy;
+use crate::secret::Secret;
 use crate::transport::{Credentials, Methods, Program, Target};
 
 /// Seconds in which an administrator confirms by hand.
@@ -167,19 +168,19 @@ pub fn proving_login(plan: &Plan, manual: bool) -> Login {
     }
 }
 
-/// Drives the run and turns its outcome into a result.
+/// Drives the run and turns its outcome into a result. `sudo` is the proving administrator's new password, if any.
 pub async fn drive(
     connector: &Connector,
     node: &Node,
     policy: &Policy,
     program: &Program,
     order: &Order,
-    login: Login,
+    (login, sudo): (Login, Option<Secret>),
 ) -> Result<()> {
     let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual };
     let ways = SshNode {
         connection: &node.connection,
-        candidates: candidates(connector, node, policy, &run.login),
+        candidates: candidates(connector, node, policy, &run.login, sudo),
         operator: Arc::clone(connector.operator()),
     };
     let mut teller = Teller { connector, order, current: 0 };
@@ -191,10 +192,18 @@ pub async fn drive(
 }
 
 /// The administrator who proves, then the login that is open, then whoever the site would try.
-fn candidates(connector: &Connector, node: &Node, policy: &Policy, login: &Login) -> Vec<(Target, Credentials)> {
+fn candidates(
+    connector: &Connector,
+    node: &Node,
+    policy: &Policy,
+    login: &Login,
+    sudo: Option<Secret>,
+) -> Vec<(Target, Credentials)> {
     let mut found: Vec<(Target, Credentials)> = Vec::new();
     if let Login::Admin(user) = login {
-        found.push(connector.login(&policy.host, user, Methods::KeyOnly));
+        let (target, mut credentials) = connector.login(&policy.host, user, Methods::KeyOnly);
+        credentials.sudo = sudo.or(credentials.sudo);
+        found.push((target, credentials));
     }
     found.push(connector.login(&policy.host, node.connection.user(), Methods::default()));
     for way in connector.logins(policy, &node.operator.key_fingerprints) {

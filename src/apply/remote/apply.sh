@@ -324,6 +324,22 @@ step_packages() { # NAME…
 # shellcheck disable=SC2317,SC2329
 step_pam_profiles() { # --enable NAME… --disable NAME…
     DEBIAN_FRONTEND=noninteractive pam-auth-update --package "$@" </dev/null || return 1
+    # It exits 0 when it leaves a locally modified file alone, and for a profile it does not know.
+    pam_wanted=
+    for pam_word in "$@"; do
+        case $pam_word in
+        --enable | --disable) pam_wanted=${pam_word#--} ;;
+        *)
+            pam_found=disable
+            ! grep -qx -- "Module: $pam_word" /var/lib/pam/auth /var/lib/pam/account /var/lib/pam/password /var/lib/pam/session \
+                /var/lib/pam/session-noninteractive 2>/dev/null || pam_found=enable
+            [ "$pam_found" = "$pam_wanted" ] || {
+                echo "pam-auth-update did not $pam_wanted $pam_word"
+                return 1
+            }
+            ;;
+        esac
+    done
     # shellcheck disable=SC2086
     for pam_file in $PAM_FILES; do
         [ ! -f "$pam_file" ] || sync "$pam_file"
