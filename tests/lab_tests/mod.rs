@@ -1,6 +1,6 @@
 //! Promises, shown on lab nodes with the real components.
 
-mod people;
 mod passwords;
+mod people;
 mod runs;
 mod spine;
