@@ -107,9 +107,9 @@ pub fn program(plan: &Plan, order: &Order) -> Result<Program> {
         }
     }
     let accounts = plan.proofs.iter().any(|p| matches!(p, Proof::AdminLogin { after_accounts: true, .. }));
-    let stops =
+    let waits =
         Stops { accounts: accounts && !order.windows.manual, password: plan.proofs.contains(&Proof::PasswordAuth) };
-    let steps = steps::render(&plan.changes, stops);
+    let steps = steps::render(&plan.changes, waits);
     let mut files = common_files(order, &steps);
     files.insert("expect".into(), expected(plan));
     files.insert("plan.json".into(), json(plan)?);
@@ -129,7 +129,7 @@ pub fn rollback_program(order: &Order, undone: &[Undone], force: bool) -> Result
         let _ = writeln!(expect, "rollback\t{run}\t{}", if force { "force" } else { "-" });
     }
     files.insert("expect".into(), expect);
-    files.insert("undoes".into(), order.meta.undoes.iter().map(|run| format!("{run}\n")).collect());
+    files.insert("undoes".into(), lines(&order.meta.undoes));
     assemble(&order.meta, &files)
 }
 
@@ -142,12 +142,16 @@ fn common_files(order: &Order, steps: &Steps) -> BTreeMap<String, String> {
         format!("STAGE_WINDOW={stage}\nPACKAGES_WINDOW={packages}\nCOMMIT_WINDOW={commit}\n"),
     );
     files.insert("steps.sh".into(), steps.script.clone());
-    files.insert("admins".into(), order.admins.iter().map(|name| format!("{name}\n")).collect());
+    files.insert("admins".into(), lines(&order.admins));
     files.insert("peers".into(), order.peers.iter().map(peer_line).collect());
     for (name, content) in &steps.data {
         files.insert(format!("data/{name}"), content.clone());
     }
     files
+}
+
+fn lines(words: &[String]) -> String {
+    words.iter().flat_map(|word| [word.as_str(), "\n"]).collect()
 }
 
 /// Words that a shell `read` splits at blanks; what could be more than one word is left out, and then not proved.

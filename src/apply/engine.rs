@@ -253,7 +253,7 @@ async fn request_undo<N: Node>(node: &N, run: &Run) {
 
 /// The link is gone: asks again and again until the node's deadline has passed, plus the time an undo may take.
 async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: impl FnMut(&Entry)) -> Outcome {
-    let mut last = lost.to_owned();
+    let mut newest = lost.to_owned();
     let mut pause = Duration::from_secs(1);
     while Instant::now() < state.deadline + AFTER_DEADLINE {
         let wait = (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs();
@@ -266,14 +266,14 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
                     return outcome;
                 }
             }
-            Ok(Err(error)) => last = error.to_string(),
+            Ok(Err(error)) => newest = error.to_string(),
             Err(_) => break,
         }
         sleep_until((Instant::now() + pause).min(state.deadline + AFTER_DEADLINE)).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
     let failed = state.undo_failed.take().map(|text| format!("part of the undo failed: {text}; ")).unwrap_or_default();
-    Outcome::NeedsHands { why: format!("{failed}the outcome could not be learned: {last}") }
+    Outcome::NeedsHands { why: format!("{failed}the outcome could not be learned: {newest}") }
 }
 
 fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut impl FnMut(&Entry)) -> Option<Outcome> {

@@ -25,7 +25,7 @@ pub(super) struct Stops {
 }
 
 /// Numbers the changes in the order given (which must be the plan's) and writes one line for each.
-pub(super) fn render(changes: &[Change], stops: Stops) -> Steps {
+pub(super) fn render(changes: &[Change], waits: Stops) -> Steps {
     let mut steps = Steps::default();
     let mut number = 0;
     for stage in Stage::ALL {
@@ -37,10 +37,10 @@ pub(super) fn render(changes: &[Change], stops: Stops) -> Steps {
             number += 1;
             step(&mut steps, number, &change.action);
         }
-        if stage == Stage::Accounts && stops.accounts {
+        if stage == Stage::Accounts && waits.accounts {
             steps.script.push_str("proof accounts\n");
         }
-        if stage == Stage::Services && stops.password {
+        if stage == Stage::Services && waits.password {
             steps.script.push_str("password_proof\n");
         }
     }
@@ -167,10 +167,10 @@ fn line(script: &mut String, command: &str, words: &[&str]) {
 /// paths or names that would need escaping in the journal or in state.json.
 pub fn forbidden(action: &Action) -> Option<String> {
     const NEVER: [&str; 5] = ["corosync", "pve-cluster", "pve-ha-", "watchdog-mux", "reboot"];
-    if let Action::Unit { unit, .. } = action {
-        if NEVER.iter().any(|name| unit.starts_with(name)) {
-            return Some(format!("{unit} is never restarted or stopped"));
-        }
+    if let Action::Unit { unit, .. } = action
+        && NEVER.iter().any(|name| unit.starts_with(name))
+    {
+        return Some(format!("{unit} is never restarted or stopped"));
     }
     for path in action.touches() {
         if !path.starts_with('/')
@@ -180,10 +180,10 @@ pub fn forbidden(action: &Action) -> Option<String> {
             return Some(format!("{path:?} is not a path this tool writes"));
         }
     }
-    if let Action::User { full_name, .. } = action {
-        if full_name.chars().any(|c| c.is_control() || c == ':' || c == ',') {
-            return Some(format!("{full_name:?} cannot be written as full name"));
-        }
+    if let Action::User { full_name, .. } = action
+        && full_name.chars().any(|c| c.is_control() || c == ':' || c == ',')
+    {
+        return Some(format!("{full_name:?} cannot be written as full name"));
     }
     names(action)
         .into_iter()

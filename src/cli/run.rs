@@ -184,7 +184,7 @@ pub async fn drive(
         operator: Arc::clone(connector.operator()),
     };
     let mut teller = Teller { connector, order, current: 0 };
-    let outcome = engine::drive(&ways, program, &run, interrupted(), |entry| teller.tell(entry)).await;
+    let outcome = Box::pin(engine::drive(&ways, program, &run, interrupted(), |entry| teller.tell(entry))).await;
     match outcome {
         Outcome::Committed => Ok(()),
         other => Err(failure(other, &policy.host.name, &order.meta.id)),

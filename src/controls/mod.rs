@@ -59,13 +59,13 @@ pub struct Meta {
 /// A source. CIS numbers only: the text is licensed.
 #[derive(Debug, Clone, Copy)]
 pub enum Reference {
-    /// Section of the HomeSecExplorer Proxmox hardening guide for PVE 9.
+    /// Section of the `HomeSecExplorer` Proxmox hardening guide for PVE 9.
     Guide(&'static str),
     /// Number in CIS Debian 13 v1.0.0.
     Cis13(&'static str),
     /// Number in CIS Debian 12 v1.1.0.
     Cis12(&'static str),
-    /// Manual page, e.g. "sshd_config(5)".
+    /// Manual page, e.g. `sshd_config(5)`.
     Man(&'static str),
     /// Source file of Proxmox or Debian that shows the behaviour.
     Source(&'static str),

@@ -152,9 +152,10 @@ impl Ways {
     async fn drive(&self, program: &pve_harden::transport::Program, id: &str, login: Login) -> (Outcome, Vec<Entry>) {
         let mut entries = Vec::new();
         let run = Run { id: id.into(), login, manual: false };
-        let outcome =
-            engine::drive(&self.node(), program, &run, std::future::pending(), |entry| entries.push(entry.clone()))
-                .await;
+        let outcome = Box::pin(engine::drive(&self.node(), program, &run, std::future::pending(), |entry| {
+            entries.push(entry.clone());
+        }))
+        .await;
         (outcome, entries)
     }
 }
@@ -202,7 +203,8 @@ async fn an_unconfirmed_run_is_undone_by_the_node_itself() {
 }
 
 fn told(entries: &[Entry]) -> String {
-    entries.iter().map(|entry| format!("{} {:?}\n", entry.time, entry.event)).collect()
+    let lines: Vec<String> = entries.iter().map(|entry| format!("{} {:?}", entry.time, entry.event)).collect();
+    lines.join("\n")
 }
 
 fn similar_asserts(before: &str, after: &str) {
