@@ -69,7 +69,13 @@ const FILES: &[&str] = &[
     "/var/lib/pve-harden/runs",
     "/var/lib/pve-harden/runs/*/meta.json",
     "/var/lib/pve-harden/runs/*/state.json",
-    "/var/lib/pve-harden/runs/*/outcome",
+    "/var/lib/pve-harden/runs/*/new",
+    "/var/lib/pve-harden/runs/*/open",
+    "/var/lib/pve-harden/runs/*/undoing",
+    "/var/lib/pve-harden/runs/*/undone",
+    "/var/lib/pve-harden/runs/*/committed",
+    "/var/lib/pve-harden/runs/*/refused",
+    "/var/lib/pve-harden/runs/*/rolled-back",
 ];
 
 /// Units that every capture asks for.

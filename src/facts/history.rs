@@ -7,6 +7,8 @@ use super::system::address;
 use super::{FileFact, Reading, RootLogin, RunFact};
 
 const RUNS: &str = "/var/lib/pve-harden/runs/";
+/// Names of the one file that says how a run stands (`apply/remote/lib.sh`).
+const OUTCOMES: [&str; 7] = ["new", "open", "undoing", "undone", "committed", "refused", "rolled-back"];
 
 /// Lines of `root_logins` (`remote/system.sh`), the most recent first.
 pub(super) fn root_logins(sections: Sections<'_>, notes: &mut Vec<String>) -> Reading<Vec<RootLogin>> {
@@ -71,6 +73,10 @@ fn run(files: &BTreeMap<String, Reading<FileFact>>, id: &str) -> Result<Option<R
     };
     // A run that was prepared and never began has no meta.json.
     let Some(meta) = json("meta.json")? else { return Ok(None) };
-    let outcome = text("outcome")?.map_or_else(|| "open".to_owned(), |text| text.trim().to_owned());
+    let there = |outcome: &&&str| {
+        matches!(files.get(&format!("{RUNS}{id}/{outcome}")), Some(Reading::Known(_) | Reading::Unreadable(_)))
+    };
+    // Without a name the run is between two of them, or its folder is broken: nothing is over.
+    let outcome = (*OUTCOMES.iter().find(there).unwrap_or(&"open")).to_owned();
     Ok(Some(RunFact { id: id.to_owned(), outcome, meta, state: json("state.json")? }))
 }

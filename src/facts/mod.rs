@@ -541,7 +541,7 @@ pub struct RootLogin {
 pub struct RunFact {
     /// Run id.
     pub id: String,
-    /// open, committed, undone, failed.
+    /// new, open, undoing, undone, committed, refused or rolled-back.
     pub outcome: String,
     /// meta.json as written by the run.
     pub meta: serde_json::Value,

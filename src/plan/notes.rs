@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Expect, Operator, Plan, lockout};
 use crate::change::{Action, Change};
-use crate::facts::{Facts, Reading, RootLogin, RunFact};
+use crate::facts::{CaseKind, Facts, Reading, RootLogin, RunFact};
 use crate::profile::policy::{PermitRootLogin, Policy};
 
 /// Sentences, most important first.
@@ -24,6 +24,7 @@ pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -
         notes.extend(interruptions(&plan.changes));
         notes.extend(packages(&plan.changes));
         notes.extend(other_run(facts, plan));
+        notes.extend(drift(facts, plan));
     }
     notes.extend(facts.notes.iter().cloned());
     notes
@@ -35,7 +36,9 @@ fn of(changes: &[Change], control: &str) -> bool {
 
 /// Root logins of the last 30 days that sshd will refuse once the plan has run.
 fn refused_logins(facts: &Facts, policy: &Policy, changes: &[Change]) -> Vec<String> {
-    let (root, passwords) = (of(changes, "ssh.root-login"), of(changes, "ssh.password-auth"));
+    let root = of(changes, "ssh.root-login") && !outside_says(facts, "permitrootlogin", "no");
+    let passwords = of(changes, "ssh.password-auth")
+        && ["passwordauthentication", "kbdinteractiveauthentication"].iter().any(|word| !outside_says(facts, word, "no"));
     if !root && !passwords {
         return Vec::new();
     }
@@ -58,6 +61,13 @@ fn refused_logins(facts: &Facts, policy: &Policy, changes: &[Change]) -> Vec<Str
         notes.push("no root login of the last 30 days would be refused from now on".into());
     }
     notes
+}
+
+/// Whether sshd answers this to root from outside today, in every case that was asked.
+fn outside_says(facts: &Facts, keyword: &str, value: &str) -> bool {
+    let mut cases = facts.sshd.cases.iter().filter(|(case, _)| case.who == CaseKind::RootOutside).peekable();
+    cases.peek().is_some()
+        && cases.all(|(_, found)| found.known().and_then(|settings| settings.get(keyword)).is_some_and(|found| found == value))
 }
 
 fn describe(login: &RootLogin) -> String {
@@ -122,7 +132,7 @@ fn open_runs(facts: &Facts) -> Vec<String> {
         Reading::Absent | Reading::NotAsked => &[],
     };
     runs.iter()
-        .filter(|run| run.outcome == "open")
+        .filter(|run| matches!(run.outcome.as_str(), "open" | "undoing"))
         .map(|run| {
             format!("run {} is still open on this node; nothing can be applied until it is confirmed or undone", run.id)
         })
@@ -142,7 +152,7 @@ impl Made<'_> {
 
 /// The last committed run was made from something else: say from what, and what this plan would turn back.
 fn other_run(facts: &Facts, plan: &Plan) -> Option<String> {
-    let run = facts.runs.known()?.iter().rev().find(|run| run.outcome == "committed")?;
+    let run = last_committed(facts)?;
     let made = Made { run };
     let mut differences = Vec::new();
     if made.text("/digests/site").is_some_and(|site| site != plan.digests.site) {
@@ -167,18 +177,32 @@ fn other_run(facts: &Facts, plan: &Plan) -> Option<String> {
     Some(format!("the last run ({}) was made with {}; {effect}", run.id, differences.join(" and ")))
 }
 
-/// Objects that are still as the run left them and that the plan changes.
-fn left_as_is<'a>(run: &'a RunFact, plan: &'a Plan) -> Vec<&'a str> {
-    let Some(state) = run.state.as_ref().and_then(serde_json::Value::as_object) else { return Vec::new() };
-    let left = |path: &str| state.get(path)?.as_str()?.split(' ').next();
-    plan.expects
-        .iter()
-        .filter(|(path, expect)| match expect {
-            Expect::File { digest, .. } => left(path) == Some(digest.as_str()),
-            Expect::Absent | Expect::Directory { .. } => false,
-        })
-        .map(|(path, _)| path.as_str())
-        .collect()
+fn last_committed(facts: &Facts) -> Option<&RunFact> {
+    facts.runs.known()?.iter().rev().find(|run| run.outcome == "committed")
+}
+
+/// What the last run left and somebody changed since, as far as this plan changes it again.
+fn drift(facts: &Facts, plan: &Plan) -> Option<String> {
+    let run = last_committed(facts)?;
+    let changed: Vec<&str> =
+        plan.expects.keys().map(String::as_str).filter(|path| still_left(run, plan, path) == Some(false)).collect();
+    (!changed.is_empty()).then(|| format!("changed on the node since run {}: {}", run.id, changed.join(", ")))
+}
+
+/// Files that are still as the run left them and that the plan changes.
+fn left_as_is<'a>(run: &RunFact, plan: &'a Plan) -> Vec<&'a str> {
+    plan.expects.keys().map(String::as_str).filter(|path| still_left(run, plan, path) == Some(true)).collect()
+}
+
+/// Whether a path is as the run left it (`state.json`: "DIGEST MODE OWNER GROUP" or "absent"); `None` when the run
+/// did not manage it as a file.
+fn still_left(run: &RunFact, plan: &Plan, path: &str) -> Option<bool> {
+    let left = run.state.as_ref()?.get("files")?.get(path)?.as_str()?;
+    match plan.expects.get(path)? {
+        Expect::File { digest, mode, owner, group } => Some(left == format!("{digest} {mode:o} {owner} {group}")),
+        Expect::Directory { mode, owner, group } => Some(left == format!("directory {mode:o} {owner} {group}")),
+        Expect::Absent => Some(left == "absent"),
+    }
 }
 
 /// Compares dotted version numbers; a text that is none is not newer.
@@ -191,7 +215,7 @@ fn newer(theirs: &str, ours: &str) -> bool {
 mod tests {
     use super::*;
     use crate::change::Stage;
-    use crate::facts::{Cluster, Peer};
+    use crate::facts::{Cluster, Peer, SshdCase, SshdSettings};
     use crate::plan::testing::{change, new_file, policy};
     use crate::plan::{seal, testing};
 
@@ -230,6 +254,21 @@ mod tests {
         root logins from 203.0.113.9 by publickey will be refused from now on (seen 3 times in 30 days, last on 2025-11-13)
         root logins from 192.0.2.7 by password will be refused from now on (seen once in 30 days, last on 2025-11-13)
         ");
+    }
+
+    #[test]
+    fn what_is_refused_already_is_no_news() {
+        let mut facts = Facts {
+            root_logins: Reading::Known(vec![login("203.0.113.9", "password", 3)]),
+            ..Facts::default()
+        };
+        let case = SshdCase { who: CaseKind::RootOutside, user: "root".into(), address: "203.0.113.1".parse().unwrap() };
+        let says = |words: &[&str]| words.iter().map(|word| ((*word).into(), "no".into())).collect::<SshdSettings>();
+        let closed = says(&["permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication"]);
+        facts.sshd.cases.insert(case.clone(), Reading::Known(closed));
+        assert_eq!(refused_logins(&facts, &policy(), &ssh_changes()), Vec::<String>::new());
+        facts.sshd.cases.insert(case, Reading::Known(says(&["passwordauthentication"])));
+        assert_eq!(refused_logins(&facts, &policy(), &ssh_changes()).len(), 1);
     }
 
     #[test]
@@ -281,19 +320,31 @@ mod tests {
         .unwrap()
     }
 
-    #[test]
-    fn a_run_made_from_another_site_is_named_with_what_would_be_turned_back() {
-        let plan = plan_over("/etc/x", "theirs\n");
-        let run = |site: &str| RunFact {
+    /// A committed run of this site unless said otherwise, which left `content` in /etc/x.
+    fn committed(plan: &Plan, site: &str, content: &str) -> Facts {
+        let left = format!("{} 644 root root", seal::digest(content));
+        let run = RunFact {
             id: "20261120-1".into(),
             outcome: "committed".into(),
             meta: serde_json::json!({"tool": "9.0.0", "digests": {"site": site, "profile": plan.digests.profile}}),
-            state: Some(
-                serde_json::json!({"/etc/x": format!("{} 644 root root", seal::digest("theirs\n")), "/etc/y": "0"}),
-            ),
+            state: Some(serde_json::json!({"version": 1, "files": {"/etc/x": left, "/etc/y": "absent"}})),
         };
-        let facts = Facts { runs: Reading::Known(vec![run("other")]), ..Facts::default() };
+        Facts { runs: Reading::Known(vec![run]), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_run_made_from_another_site_is_named_with_what_would_be_turned_back() {
+        let plan = plan_over("/etc/x", "theirs\n");
+        let facts = committed(&plan, "other", "theirs\n");
         insta::assert_snapshot!(other_run(&facts, &plan).unwrap(), @r"the last run (20261120-1) was made with another site file and version 9.0.0 of this tool, newer than this one (0.1.0); this plan would change what it left: /etc/x");
+        assert_eq!(drift(&facts, &plan), None);
+    }
+
+    #[test]
+    fn what_changed_since_the_last_run_is_drift() {
+        let plan = plan_over("/etc/x", "somebody's\n");
+        let facts = committed(&plan, &plan.digests.site, "ours\n");
+        assert_eq!(drift(&facts, &plan).unwrap(), "changed on the node since run 20261120-1: /etc/x");
     }
 
     #[test]

@@ -37,7 +37,6 @@ secret_path() {
         /etc/ssh/*_key | */.ssh/id_* | /etc/corosync/authkey* | /etc/ssl/private/* | /etc/apt/auth.conf*) return 0 ;;
         *.key | *.keytab | */.env | /proc/* | /sys/* | /dev/*) return 0 ;;
         /var/lib/pve-harden/runs/*/meta.json | /var/lib/pve-harden/runs/*/state.json) return 1 ;;
-        /var/lib/pve-harden/runs/*/outcome) return 1 ;;
         /var/lib/pve-harden/*) return 0 ;;
     esac
     return 1

@@ -116,7 +116,7 @@ fn logins_come_newest_first() {
 fn runs_are_read_and_leave_the_files() {
     let capture = with_files(&[
         ("/var/lib/pve-harden/runs/2/meta.json", "{\"tool\":\"1\"}"),
-        ("/var/lib/pve-harden/runs/2/outcome", "committed\n"),
+        ("/var/lib/pve-harden/runs/2/committed", ""),
         ("/var/lib/pve-harden/runs/2/state.json", "{}"),
         ("/var/lib/pve-harden/runs/3/meta.json", "{}"),
         ("/etc/a", ""),
