@@ -38,7 +38,9 @@ fn of(changes: &[Change], control: &str) -> bool {
 fn refused_logins(facts: &Facts, policy: &Policy, changes: &[Change]) -> Vec<String> {
     let root = of(changes, "ssh.root-login") && !outside_says(facts, "permitrootlogin", "no");
     let passwords = of(changes, "ssh.password-auth")
-        && ["passwordauthentication", "kbdinteractiveauthentication"].iter().any(|word| !outside_says(facts, word, "no"));
+        && ["passwordauthentication", "kbdinteractiveauthentication"]
+            .iter()
+            .any(|word| !outside_says(facts, word, "no"));
     if !root && !passwords {
         return Vec::new();
     }
@@ -67,7 +69,9 @@ fn refused_logins(facts: &Facts, policy: &Policy, changes: &[Change]) -> Vec<Str
 fn outside_says(facts: &Facts, keyword: &str, value: &str) -> bool {
     let mut cases = facts.sshd.cases.iter().filter(|(case, _)| case.who == CaseKind::RootOutside).peekable();
     cases.peek().is_some()
-        && cases.all(|(_, found)| found.known().and_then(|settings| settings.get(keyword)).is_some_and(|found| found == value))
+        && cases.all(|(_, found)| {
+            found.known().and_then(|settings| settings.get(keyword)).is_some_and(|found| found == value)
+        })
 }
 
 fn describe(login: &RootLogin) -> String {
@@ -258,11 +262,10 @@ mod tests {
 
     #[test]
     fn what_is_refused_already_is_no_news() {
-        let mut facts = Facts {
-            root_logins: Reading::Known(vec![login("203.0.113.9", "password", 3)]),
-            ..Facts::default()
-        };
-        let case = SshdCase { who: CaseKind::RootOutside, user: "root".into(), address: "203.0.113.1".parse().unwrap() };
+        let mut facts =
+            Facts { root_logins: Reading::Known(vec![login("203.0.113.9", "password", 3)]), ..Facts::default() };
+        let case =
+            SshdCase { who: CaseKind::RootOutside, user: "root".into(), address: "203.0.113.1".parse().unwrap() };
         let says = |words: &[&str]| words.iter().map(|word| ((*word).into(), "no".into())).collect::<SshdSettings>();
         let closed = says(&["permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication"]);
         facts.sshd.cases.insert(case.clone(), Reading::Known(closed));
