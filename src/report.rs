@@ -55,6 +55,20 @@ pub struct Judged {
     pub controls: Vec<ControlResult>,
 }
 
+/// What became of a node that was planned for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeResult {
+    /// Name in the site, or the address as typed.
+    pub node: String,
+    /// committed, failed, refused, nothing-to-do, not-begun.
+    pub outcome: &'static str,
+    /// Id of the committed run.
+    pub run: Option<String>,
+    /// This node's part of the exit code.
+    pub exit_code: u8,
+}
+
 /// One control on one node.
 #[derive(Debug)]
 pub struct ControlResult {

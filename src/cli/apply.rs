@@ -1,6 +1,8 @@
 //! `pve-harden apply [HOST…]`: plan, show, ask, carry out, prove, commit; one node after the other.
 
-use super::args::{Apply, Confirm};
+use futures_util::future::join_all;
+
+use super::args::{Apply, Confirm, PlanFormat};
 use super::connect::{Connector, Node, reason_given};
 use super::nodes;
 use super::output::Output;
@@ -8,20 +10,28 @@ use super::passwords::Passwords;
 use super::run::{self, Intent};
 use super::settings::Settings;
 use super::terminal::Terminal;
-use crate::apply::bundle;
+use crate::apply::bundle::{self, Order};
 use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
 use crate::event::What;
 use crate::plan::{self, Plan, Selection};
 use crate::profile::policy::Policy;
 use crate::render::{json, message, text};
-use crate::report::{Command, Failure, Judged, NodeReport, Report};
+use crate::report::{Command, Failure, Judged, NodeReport, NodeResult, Report};
+use crate::secret::Secret;
+use crate::transport::Program;
 
 /// A node that was read and planned for, its connection still open.
 struct Ready {
     node: Node,
     plan: Plan,
     policy: Policy,
+}
+
+impl NodeResult {
+    fn new(ready: &Ready, outcome: &'static str, exit_code: u8) -> Self {
+        Self { node: ready.plan.node.clone(), outcome, run: None, exit_code }
+    }
 }
 
 /// Plans for every node, shows it, and carries out what was shown.
@@ -47,32 +57,55 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
         report.nodes.push(NodeReport { node: policy.host.name.clone(), address: policy.host.address.clone(), result });
     }
-    let shown = match args.format {
-        super::args::PlanFormat::Text => text::report(&report, output.stdout),
-        super::args::PlanFormat::Json => json::document(&report),
-    };
-    output.result(&shown)?;
+    if args.format == PlanFormat::Text {
+        output.result(&text::report(&report, output.stdout))?;
+    }
+    let mut results = Vec::new();
+    let worst = after_the_plan(&connector, &args, &report, ready, output, &mut results).await;
+    if args.format == PlanFormat::Json {
+        output.result(&json::applied(&report, &results))?;
+    }
+    worst
+}
 
-    let mut worst =
-        report.nodes.iter().filter_map(|node| node.result.as_ref().err()).map(|failure| failure.exit_code).max();
+/// Everything after the plan was made; says what became of each node in `results`.
+async fn after_the_plan(
+    connector: &Connector,
+    args: &Apply,
+    report: &Report,
+    ready: Vec<Ready>,
+    output: Output,
+    results: &mut Vec<NodeResult>,
+) -> Result<u8> {
+    let failures = report.nodes.iter().filter_map(|node| node.result.as_ref().err());
+    let mut worst = failures.map(|failure| failure.exit_code).max().unwrap_or(0);
     let (refused, willing): (Vec<Ready>, Vec<Ready>) =
         ready.into_iter().partition(|ready| !ready.plan.refusals.is_empty());
     for ready in refused {
-        worst = worst.max(Some(Kind::Refused.exit_code()));
-        connector.tell(&ready.plan.node, What::Finished);
-        let _ = ready.node.connection.close().await;
+        worst = worst.max(Kind::Refused.exit_code());
+        results.push(NodeResult::new(&ready, "refused", Kind::Refused.exit_code()));
+        farewell(connector, ready).await;
     }
     let (idle, busy): (Vec<Ready>, Vec<Ready>) = willing.into_iter().partition(|ready| ready.plan.changes.is_empty());
     for ready in idle {
-        connector.tell(&ready.plan.node, What::Finished);
-        let _ = ready.node.connection.close().await;
+        if args.format == PlanFormat::Text {
+            output.result(&format!("{}: nothing to do\n", ready.plan.node))?;
+        }
+        results.push(NodeResult::new(&ready, "nothing-to-do", 0));
+        farewell(connector, ready).await;
     }
     if busy.is_empty() {
-        return Ok(worst.unwrap_or(0));
+        return Ok(worst);
     }
     ask(&busy, args.yes)?;
-    let code = carry_out_all(&connector, busy, &args, output).await;
-    Ok(worst.unwrap_or(0).max(code))
+    let prepared = prepare(busy, args)?;
+    Ok(worst.max(carry_out_all(connector, prepared, args, output, results).await))
+}
+
+/// The answer is complete; how the connection ends changes nothing.
+async fn farewell(connector: &Connector, ready: Ready) {
+    connector.tell(&ready.plan.node, What::Finished);
+    let _ = ready.node.connection.close().await;
 }
 
 async fn plan_all(
@@ -107,54 +140,103 @@ fn ask(busy: &[Ready], yes: bool) -> Result<()> {
     run::confirm(&question, &names, Terminal::is_there())
 }
 
-/// Node after node; the first that does not end as wanted stops the rest.
-async fn carry_out_all(connector: &Connector, busy: Vec<Ready>, args: &Apply, output: Output) -> u8 {
-    let mut worst = 0;
-    let mut passwords = Passwords::default();
-    for ready in busy {
-        let name = ready.plan.node.clone();
-        if worst != 0 {
-            output.say(&format!("{name}: not begun, because a node before it did not end as wanted"));
-            continue;
-        }
-        match carry_out(connector, &ready, args, &mut passwords).await {
-            Ok(id) => {
-                let line = format!(
-                    "{name}: applied and confirmed, run {id}\n  to take it back: pve-harden rollback {name} {id}, or at its console /usr/local/sbin/pve-harden-undo\n"
-                );
-                let _ = output.result(&line);
-            }
-            Err(error) => {
-                output.say(message::error(&error, output.stderr).trim_end());
-                worst = worst.max(error.kind.exit_code());
-            }
-        }
-        connector.tell(&name, What::Finished);
-        let _ = ready.node.connection.close().await;
-    }
-    worst
+/// A run that is ready to be sent.
+struct Prepared {
+    ready: Ready,
+    order: Order,
+    program: Program,
+    login: Login,
+    /// The proving administrator's new password, which sudo will ask for.
+    sudo: Option<Secret>,
 }
 
-async fn carry_out(connector: &Connector, ready: &Ready, args: &Apply, passwords: &mut Passwords) -> Result<String> {
-    let Ready { node, plan, policy } = ready;
+/// Makes every run before the first one is sent: passwords are typed or generated here.
+fn prepare(busy: Vec<Ready>, args: &Apply) -> Result<Vec<Prepared>> {
+    let mut passwords = Passwords::default();
     let manual = args.confirm == Some(Confirm::Manual);
-    let intent = Intent {
-        verb: "apply",
-        reason: args.reason.clone(),
-        manual,
-        commit_window: args.commit_window,
-        changes: plan.changes.iter().map(|change| change.summary.clone()).collect(),
-        seal: plan.seal.clone(),
-        undoes: Vec::new(),
-    };
-    let order = run::order(policy, &node.facts, node.connection.user(), &intent)?;
-    let plan = passwords.fill_in(plan, policy)?;
-    let program = bundle::program(&plan, &order)?;
-    let login = run::proving_login(&plan, manual);
-    let sudo = match &login {
-        Login::Admin(user) => passwords.of(user).cloned(),
-        Login::Anybody => None,
-    };
-    run::drive(connector, node, policy, &program, &order, (login, sudo)).await?;
-    Ok(order.meta.id)
+    busy.into_iter()
+        .map(|ready| {
+            let Ready { node, plan, policy } = &ready;
+            let intent = Intent {
+                verb: "apply",
+                reason: args.reason.clone(),
+                manual,
+                commit_window: args.commit_window,
+                changes: plan.changes.iter().map(|change| change.summary.clone()).collect(),
+                seal: plan.seal.clone(),
+                undoes: Vec::new(),
+            };
+            let order = run::order(policy, &node.facts, node.connection.user(), &intent)?;
+            let plan = passwords.fill_in(plan, policy)?;
+            let program = bundle::program(&plan, &order)?;
+            let login = run::proving_login(&plan, manual);
+            let sudo = match &login {
+                Login::Admin(user) => passwords.of(user).cloned(),
+                Login::Anybody => None,
+            };
+            Ok(Prepared { ready, order, program, login, sudo })
+        })
+        .collect()
+}
+
+/// `--serial` nodes at a time; the first group in which one does not end as wanted is the last.
+async fn carry_out_all(
+    connector: &Connector,
+    prepared: Vec<Prepared>,
+    args: &Apply,
+    output: Output,
+    results: &mut Vec<NodeResult>,
+) -> u8 {
+    let mut worst = 0;
+    let mut waiting = prepared.into_iter();
+    loop {
+        let group: Vec<Prepared> = waiting.by_ref().take(usize::from(args.serial)).collect();
+        if group.is_empty() {
+            return worst;
+        }
+        if worst != 0 {
+            for Prepared { ready, .. } in group {
+                output.say(&format!(
+                    "nothing was changed on {}: a node before it did not end as wanted",
+                    ready.plan.node
+                ));
+                results.push(NodeResult::new(&ready, "not-begun", 0));
+                farewell(connector, ready).await;
+            }
+            continue;
+        }
+        let ended = join_all(group.into_iter().map(|prepared| Box::pin(carry_out(connector, prepared)))).await;
+        for (ready, result) in ended {
+            let code = tell_result(&ready, &result, args, output);
+            worst = worst.max(code);
+            let word = if code == 0 { "committed" } else { "failed" };
+            results.push(NodeResult { run: result.ok(), ..NodeResult::new(&ready, word, code) });
+            farewell(connector, ready).await;
+        }
+    }
+}
+
+async fn carry_out(connector: &Connector, prepared: Prepared) -> (Ready, Result<String>) {
+    let Prepared { ready, order, program, login, sudo } = prepared;
+    let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, (login, sudo)).await;
+    (ready, driven.map(|()| order.meta.id))
+}
+
+fn tell_result(ready: &Ready, result: &Result<String>, args: &Apply, output: Output) -> u8 {
+    let name = &ready.plan.node;
+    match result {
+        Ok(id) => {
+            if args.format == PlanFormat::Text {
+                // A reader that went away does not undo what was done.
+                let _ = output.result(&format!(
+                    "{name}: applied and confirmed, run {id}\n  to take it back: pve-harden rollback {name} {id}, or at its console /usr/local/sbin/pve-harden-undo\n"
+                ));
+            }
+            0
+        }
+        Err(error) => {
+            output.say(message::error(error, output.stderr).trim_end());
+            error.kind.exit_code()
+        }
+    }
 }

@@ -170,6 +170,9 @@ pub struct Apply {
     /// Time in which a fresh login must confirm, e.g. 120s or 5m [default: the profile's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     pub commit_window: Option<u32>,
+    /// So many nodes at a time; the first failure stops those that have not begun
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub serial: u16,
     /// How the run is confirmed; `manual` when your key is not here: an administrator calls pve-harden-confirm on the node
     #[arg(long, value_enum, value_name = "HOW")]
     pub confirm: Option<Confirm>,

@@ -6,11 +6,25 @@ use super::{diff, redact};
 use crate::change::{Action, Change, FileImage};
 use crate::controls::{Evidence, Status};
 use crate::plan::{Plan, seal};
-use crate::report::{Command, ControlResult, NodeReport, Report, VERSION};
+use crate::report::{Command, ControlResult, NodeReport, NodeResult, Report, VERSION};
 
 /// One pretty-printed document with a final newline.
 pub fn document(report: &Report) -> String {
-    let document = json!({
+    format!("{:#}\n", value(report))
+}
+
+/// As [`document`], for `apply`: the plans, and what became of each.
+pub fn applied(report: &Report, results: &[NodeResult]) -> String {
+    let mut document = value(report);
+    document["command"] = json!("apply");
+    let planned = report.nodes.iter().filter_map(|node| node.result.as_ref().err()).map(|failure| failure.exit_code);
+    document["exit-code"] = json!(planned.chain(results.iter().map(|result| result.exit_code)).max().unwrap_or(0));
+    document["results"] = json!(results);
+    format!("{document:#}\n")
+}
+
+fn value(report: &Report) -> Value {
+    json!({
         "version": VERSION,
         "tool": format!("pve-harden {}", env!("CARGO_PKG_VERSION")),
         "command": match report.command {
@@ -19,8 +33,7 @@ pub fn document(report: &Report) -> String {
         },
         "exit-code": report.exit_code(),
         "nodes": report.nodes.iter().map(|one| node(one, report.command)).collect::<Vec<_>>(),
-    });
-    format!("{document:#}\n")
+    })
 }
 
 fn node(report: &NodeReport, command: Command) -> Value {
