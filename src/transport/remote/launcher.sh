@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The command of every ssh exec: becomes root, then hands the rest of standard input to $1 (load.sh).
 # Line 1 of standard input: "NONCE BASE64-OF-SUDO-PASSWORD" (the second word may be empty).
 umask 077

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs as root: reads the whole program, compares its digest, then runs it. $1 login name, $2 whether sudo was
 # used, $3 SSH_CONNECTION. Header line: "NONCE TEXT-LENGTH PAYLOAD-LENGTH SHA256"; text and base64 payload follow.
 umask 077
