@@ -118,7 +118,7 @@ async fn plan_all(
     let work = move |policy: Policy| {
         let (connector, selection) = (connector.clone(), selection.clone());
         async move {
-            let mut node = connector.reach(&policy).await?;
+            let mut node = connector.reach(&plan::narrowed(&policy, &selection)).await?;
             node.operator.confirm_manual = manual;
             let plan = plan::build(&node.facts, &policy, &selection, &node.operator)?;
             Ok((node, plan))

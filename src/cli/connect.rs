@@ -183,6 +183,7 @@ fn request(policy: &Policy) -> Result<gather::Request> {
     request.accounts.extend(site.admins.iter().map(|admin| admin.name.clone()).chain(site.removed_admins.clone()));
     request.probes.extend(admin_probe_address(site, None));
     request.files = plan::reads(policy);
+    request.packages = plan::packages(policy);
     Ok(request)
 }
 

@@ -85,7 +85,7 @@ pub fn say_failures(nodes: &[NodeReport], output: Output) {
 }
 
 async fn reached(connector: &Connector, policy: &Policy, selection: &Selection) -> Result<Judged> {
-    let node = connector.reach(policy).await?;
+    let node = connector.reach(&plan::narrowed(policy, selection)).await?;
     let release = node.facts.pve.known().map(|pve| pve.text.clone());
     let plan = plan::build(&node.facts, policy, selection, &node.operator);
     // The answer is complete; how the connection ends changes nothing.

@@ -33,6 +33,11 @@ pub trait Control: Sync {
         let _ = policy;
         Vec::new()
     }
+
+    /// Debian packages this control may install; the capture simulates their installation.
+    fn packages(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// Catalogue text of a control.

@@ -11,12 +11,13 @@ use crate::transport::capture::{Capture, Section};
 use crate::transport::{Frame, quote};
 
 /// Parts in the order in which they run; they share variables.
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
     include_str!("remote/common.sh"),
     include_str!("remote/system.sh"),
     include_str!("remote/sshd.sh"),
     include_str!("remote/accounts.sh"),
     include_str!("remote/files.sh"),
+    include_str!("remote/packages.sh"),
 ];
 
 /// Paths that every capture holds; patterns are expanded on the node, the directory of `DIRECTORY/*` is read, too.
@@ -110,6 +111,8 @@ pub struct Request {
     pub files: BTreeSet<String>,
     /// Further systemd units.
     pub units: BTreeSet<String>,
+    /// Packages whose installation is simulated where they are missing.
+    pub packages: BTreeSet<String>,
     /// How far back root's logins are counted.
     pub history_days: u32,
 }
@@ -129,6 +132,7 @@ impl Request {
             cases: BTreeSet::new(),
             files: BTreeSet::new(),
             units: BTreeSet::new(),
+            packages: BTreeSet::new(),
             history_days: 30,
         }
     }
@@ -148,6 +152,7 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_CASES", cases.filter(|case| case.split(' ').count() == 3));
     assign(&mut text, "PVH_FILES", files);
     assign(&mut text, "PVH_UNITS", units.filter(|unit| !unit.starts_with('-')));
+    assign(&mut text, "PVH_PACKAGES", request.packages.iter().filter(|name| !name.starts_with('-')));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);
     assign(&mut text, "PVH_TEXT_LIMIT", [super::files::LIMIT.to_string()]);
     for part in PARTS {

@@ -2,6 +2,7 @@
 //! nothing is judged here.
 
 mod accounts;
+mod apt;
 mod cluster;
 mod files;
 pub mod fixture;
@@ -15,6 +16,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+pub use apt::{Simulation, Versioned};
 #[cfg(test)]
 pub(crate) use pam::parse as pam_services;
 pub use reading::Reading;
@@ -61,6 +63,7 @@ pub fn parse(capture: &Capture) -> Facts {
         sshd: sshd::parse(sections, &files, &mut notes),
         pam: pam::parse(&files),
         packages,
+        simulation: apt::simulation(sections),
         units: system::units(sections),
         listeners: system::listeners(sections),
         listed: files::listed(sections, &files),
@@ -136,6 +139,9 @@ pub struct Facts {
     pub pam: BTreeMap<String, Reading<PamStack>>,
     /// Installed Debian packages.
     pub packages: Reading<BTreeMap<String, Package>>,
+    /// What apt would do to install the packages that are missing.
+    #[serde(default)]
+    pub simulation: Reading<Simulation>,
     /// systemd units that were asked for.
     pub units: Reading<BTreeMap<String, Unit>>,
     /// Listening sockets.

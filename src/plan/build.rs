@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Expect, Operator, Plan, Proof, Refusal, Selection, lockout, merge, notes, order, seal};
+use super::{
+    Expect, Operator, Plan, Proof, Refusal, Selection, lockout, merge, notes, order, packages as installation, seal,
+};
 use crate::change::{Action, Change, Stage};
 use crate::controls::{CATALOGUE, Control, Status, Verdict};
 use crate::error::{Error, Kind, Result};
@@ -21,6 +23,18 @@ pub fn reads(policy: &Policy) -> BTreeSet<String> {
     enabled.flat_map(|control| control.reads(policy)).chain(lockout::reads(policy)).collect()
 }
 
+/// Packages whose installation a capture simulates: those of the controls that this policy enables and does not leave
+/// out.
+pub fn packages(policy: &Policy) -> BTreeSet<String> {
+    let asked = CATALOGUE.iter().filter(|control| asks(policy, **control));
+    asked.flat_map(|control| control.packages()).map(ToString::to_string).collect()
+}
+
+/// The policy with the controls named that the selection leaves out.
+pub fn narrowed(policy: &Policy, selection: &Selection) -> Policy {
+    narrowed_in(CATALOGUE, policy, selection)
+}
+
 pub(crate) fn build_from(
     catalogue: &[&dyn Control],
     facts: &Facts,
@@ -28,13 +42,14 @@ pub(crate) fn build_from(
     selection: &Selection,
     operator: &Operator,
 ) -> Result<Plan> {
-    let policy = &narrowed(catalogue, policy, selection);
+    let policy = &narrowed_in(catalogue, policy, selection);
     let verdicts = judge(catalogue, facts, policy);
     let mut changes = merge::merge(verdicts.iter().flat_map(|(_, verdict)| wanted(verdict)).cloned())?;
     order::arrange(&mut changes);
     let mut plan = Plan {
         node: policy.host.name.clone(),
         seal: String::new(),
+        brings: installation::brings(facts, &changes),
         expects: expects(facts, &changes)?,
         proofs: proofs(facts, policy, operator, &changes),
         changes,
@@ -49,19 +64,21 @@ pub(crate) fn build_from(
     Ok(plan)
 }
 
-/// The policy with the controls named that the command leaves out.
-fn narrowed(catalogue: &[&dyn Control], policy: &Policy, selection: &Selection) -> Policy {
+fn narrowed_in(catalogue: &[&dyn Control], policy: &Policy, selection: &Selection) -> Policy {
     let ids = catalogue.iter().map(|control| control.meta().id).filter(|id| !selection.contains(id));
     Policy { left_out: ids.map(str::to_owned).collect(), ..policy.clone() }
 }
 
+fn asks(policy: &Policy, control: &dyn Control) -> bool {
+    !policy.left_out.contains(control.meta().id) && control.enabled(policy)
+}
+
 fn judge(catalogue: &[&dyn Control], facts: &Facts, policy: &Policy) -> Vec<(String, Verdict)> {
-    let asked = |control: &&&dyn Control| !policy.left_out.contains(control.meta().id) && control.enabled(policy);
     let judged = |control: &&dyn Control| {
         let id = control.meta().id;
         (id.to_owned(), bounded(facts, name_changes(id, control.evaluate(facts, policy))))
     };
-    catalogue.iter().filter(asked).map(judged).collect()
+    catalogue.iter().filter(|control| asks(policy, **control)).map(judged).collect()
 }
 
 /// A change always names the control it came from.
@@ -149,6 +166,7 @@ fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) ->
             _ => None,
         })
         .collect();
+    refusals.extend(installation::refusal(facts, &plan.changes));
     refusals.extend(lockout::refusals(facts, policy, operator, &plan.changes));
     refusals
 }

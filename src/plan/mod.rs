@@ -5,12 +5,13 @@ pub mod lockout;
 mod merge;
 mod notes;
 mod order;
+mod packages;
 pub mod seal;
 mod select;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use build::{build, reads};
+pub use build::{build, narrowed, packages, reads};
 pub use select::{Selection, unknown};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 use crate::change::Change;
 use crate::controls::Verdict;
+use crate::facts::Versioned;
 use crate::profile::policy::Digests;
 
 /// What will happen on one node; what is shown is this object, and what runs is this object.
@@ -31,6 +33,9 @@ pub struct Plan {
     pub seal: String,
     /// Changes in the order they run.
     pub changes: Vec<Change>,
+    /// Every package that the installations among the changes bring, dependencies included; empty where that is not
+    /// known.
+    pub brings: Vec<Versioned>,
     /// State the plan was computed from: path → what it was. Re-read under the lock before the first change.
     pub expects: BTreeMap<String, Expect>,
     /// What each selected control found, by id in catalogue order.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Expect, Operator, Plan, lockout};
-use crate::change::{Action, Change};
+use super::{Expect, Operator, Plan, lockout, packages};
+use crate::change::Change;
 use crate::facts::{CaseKind, Facts, Reading, RootLogin, RunFact};
 use crate::profile::policy::{PermitRootLogin, Policy};
 
@@ -22,7 +22,7 @@ pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -
         );
         notes.extend(many_keys(policy, operator, &plan.changes));
         notes.extend(interruptions(&plan.changes));
-        notes.extend(packages(&plan.changes));
+        notes.extend(packages::notes(facts, &plan.changes));
         notes.extend(other_run(facts, plan));
         notes.extend(drift(facts, plan));
     }
@@ -114,21 +114,6 @@ fn interruptions(changes: &[Change]) -> Vec<String> {
     texts.filter(|text| seen.insert(text.as_str())).map(|text| format!("while it runs: {text}")).collect()
 }
 
-fn packages(changes: &[Change]) -> Option<String> {
-    let names: Vec<&str> = changes
-        .iter()
-        .filter_map(|change| match &change.action {
-            Action::Packages { install } => Some(install),
-            _ => None,
-        })
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!("packages to be installed: {}; an undo leaves them installed and lists them", names.join(", "))
-    })
-}
-
 fn open_runs(facts: &Facts) -> Vec<String> {
     let runs = match &facts.runs {
         Reading::Known(runs) => runs.as_slice(),
@@ -218,7 +203,7 @@ fn newer(theirs: &str, ours: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Stage;
+    use crate::change::{Action, Stage};
     use crate::facts::{Cluster, Peer, SshdCase, SshdSettings};
     use crate::plan::testing::{change, new_file, policy};
     use crate::plan::{seal, testing};

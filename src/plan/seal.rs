@@ -16,6 +16,7 @@ pub fn seal(plan: &Plan) -> Result<String> {
     struct Sealed<'a>(
         &'a str,
         &'a [crate::change::Change],
+        &'a [crate::facts::Versioned],
         &'a std::collections::BTreeMap<String, super::Expect>,
         &'a [(String, crate::controls::Verdict)],
         &'a [String],
@@ -23,8 +24,8 @@ pub fn seal(plan: &Plan) -> Result<String> {
         &'a [super::Proof],
         &'a crate::profile::policy::Digests,
     );
-    let Plan { node, seal: _, changes, expects, verdicts, notes, refusals, proofs, digests } = plan;
-    let sealed = Sealed(node, changes, expects, verdicts, notes, refusals, proofs, digests);
+    let Plan { node, seal: _, changes, brings, expects, verdicts, notes, refusals, proofs, digests } = plan;
+    let sealed = Sealed(node, changes, brings, expects, verdicts, notes, refusals, proofs, digests);
     let document = serde_json::to_vec(&sealed).map_err(|why| Error::new(Kind::Internal, why))?;
     let public = Sha256::digest(&document);
     let mut seal = Sha256::new_with_prefix(b"pve-harden plan 1\0");
@@ -85,6 +86,7 @@ mod tests {
                 interrupts: None,
                 action,
             }],
+            brings: vec![],
             expects: std::collections::BTreeMap::new(),
             verdicts: vec![],
             notes: vec![note.into()],

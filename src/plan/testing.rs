@@ -199,6 +199,7 @@ pub fn empty_plan() -> crate::plan::Plan {
         node: "pve1".into(),
         seal: "0".repeat(64),
         changes: vec![],
+        brings: vec![],
         expects: std::collections::BTreeMap::new(),
         verdicts: vec![],
         notes: vec![],

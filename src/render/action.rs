@@ -2,11 +2,13 @@
 
 use super::style::{Palette, Tone};
 use crate::change::{Action, UnitVerb};
+use crate::facts::Versioned;
 use crate::sanitize;
 
 /// Lines of an action; none for a file, which is shown as a diff.
-pub fn lines(action: &Action, palette: Palette) -> Vec<String> {
-    plain(action)
+/// `brings` are the packages that installations bring, with their versions, where that is known.
+pub fn lines(action: &Action, brings: &[Versioned], palette: Palette) -> Vec<String> {
+    plain(action, brings)
         .into_iter()
         .map(|line| {
             let tone = match line.as_bytes().first() {
@@ -19,13 +21,13 @@ pub fn lines(action: &Action, palette: Palette) -> Vec<String> {
         .collect()
 }
 
-fn plain(action: &Action) -> Vec<String> {
+fn plain(action: &Action, brings: &[Versioned]) -> Vec<String> {
     match action {
         Action::File(_) => Vec::new(),
         Action::Directory { path, mode, owner, group } => {
             vec![format!("~ directory {path}: {mode:04o} {owner}:{group}")]
         }
-        Action::Packages { install } => install.iter().map(|name| format!("+ package {name}")).collect(),
+        Action::Packages { install } => packages(install, brings),
         Action::PamProfiles { enable, disable } => {
             let on = enable.iter().map(|name| format!("+ PAM profile {name} (pam-auth-update)"));
             on.chain(disable.iter().map(|name| format!("- PAM profile {name} (pam-auth-update)"))).collect()
@@ -62,6 +64,17 @@ fn plain(action: &Action) -> Vec<String> {
             UnitVerb::DisableNow => format!("- {unit} is disabled and stopped"),
         }],
     }
+}
+
+/// What is asked for, then what comes with it.
+fn packages(install: &[String], brings: &[Versioned]) -> Vec<String> {
+    let version = |name: &String| brings.iter().find(|package| package.name == *name);
+    let asked = install.iter().map(|name| match version(name) {
+        Some(package) => format!("+ package {name} {}", package.version),
+        None => format!("+ package {name}"),
+    });
+    let others = brings.iter().filter(|package| !install.contains(&package.name));
+    asked.chain(others.map(|package| format!("+ package {} {} (dependency)", package.name, package.version))).collect()
 }
 
 fn days(days: i64) -> String {
@@ -102,7 +115,7 @@ mod tests {
             Action::Unit { unit: "ssh.service".into(), verb: UnitVerb::Reload },
             Action::Unit { unit: "x.timer".into(), verb: UnitVerb::EnableNow },
         ];
-        let text: Vec<_> = actions.iter().flat_map(|action| lines(action, Palette::PLAIN)).collect();
+        let text: Vec<_> = actions.iter().flat_map(|action| lines(action, &[], Palette::PLAIN)).collect();
         insta::assert_snapshot!(text.join("\n"), @r"
         + package sudo
         + package libpam-pwquality
@@ -124,8 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn packages_come_with_their_dependencies() {
+        let package = |name: &str, version: &str| Versioned { name: name.into(), version: version.into() };
+        let action = Action::Packages { install: vec!["cracklib-runtime".into(), "sudo".into()] };
+        let brings = [package("file", "1:5.46-5"), package("sudo", "1.9.16p2-3"), package("cracklib-runtime", "2.9.6")];
+        insta::assert_snapshot!(lines(&action, &brings, Palette::PLAIN).join("\n"), @r"
+        + package cracklib-runtime 2.9.6
+        + package sudo 1.9.16p2-3
+        + package file 1:5.46-5 (dependency)
+        ");
+    }
+
+    #[test]
     fn a_hostile_name_cannot_drive_the_terminal() {
         let action = Action::Group { name: "x\x1b[2J\n+ package evil".into(), system: false };
-        assert_eq!(lines(&action, Palette::PLAIN), ["+ group x\\x1b[2J\\n+ package evil"]);
+        assert_eq!(lines(&action, &[], Palette::PLAIN), ["+ group x\\x1b[2J\\n+ package evil"]);
     }
 }

@@ -86,11 +86,12 @@ fn evidence(evidence: &Evidence) -> Value {
 }
 
 fn plan(plan: &Plan) -> Value {
-    let Plan { node: _, seal, changes, expects, verdicts: _, notes, refusals, proofs, digests } = plan;
+    let Plan { node: _, seal, changes, brings, expects, verdicts: _, notes, refusals, proofs, digests } = plan;
     json!({
         "seal": seal,
         "digests": digests,
         "changes": changes.iter().map(change).collect::<Vec<_>>(),
+        "brings": brings,
         "expects": expects,
         "proofs": proofs,
         "notes": notes,

@@ -6,6 +6,7 @@ use super::style::{Palette, Tone};
 use super::{action, diff, redact};
 use crate::change::{Action, Change};
 use crate::controls::{Severity, Status};
+use crate::facts::Versioned;
 use crate::report::{Command, ControlResult, Judged, NodeReport, Report, Summary};
 use crate::sanitize;
 
@@ -57,7 +58,7 @@ fn plan(judged: &Judged, palette: Palette) -> String {
             let _ = writeln!(text, "{}", palette.paint(Tone::Place, &wanted_by(judged, &change.controls)));
             controls = &change.controls;
         }
-        text.push_str(&step(change, palette));
+        text.push_str(&step(change, &judged.plan.brings, palette));
     }
     text.push_str(&by_hand(judged, palette));
     text.push_str(&refusals(judged, palette));
@@ -76,10 +77,10 @@ fn wanted_by(judged: &Judged, controls: &[String]) -> String {
     format!("# {}", controls.iter().map(name).collect::<Vec<_>>().join("\n# "))
 }
 
-fn step(change: &Change, palette: Palette) -> String {
+fn step(change: &Change, brings: &[Versioned], palette: Palette) -> String {
     let lines = match &change.action {
         Action::File(file) => diff::lines(file).iter().map(|line| diff::shown(line, palette)).collect(),
-        other => action::lines(other, palette),
+        other => action::lines(other, brings, palette),
     };
     let mut text = lines.join("\n") + "\n";
     if let Some(interrupts) = &change.interrupts {
@@ -426,6 +427,7 @@ mod tests {
               "exit-code": 1,
               "node": "pve1",
               "plan": {
+                "brings": [],
                 "changes": [
                   {
                     "action": {

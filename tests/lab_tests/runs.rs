@@ -80,6 +80,7 @@ fn spine(lab: &Lab, drop_in: &str) -> Plan {
             ),
             change(Stage::Ssh, Action::Unit { unit: "ssh.service".into(), verb: UnitVerb::Reload }),
         ],
+        brings: Vec::new(),
         expects: BTreeMap::new(),
         verdicts: Vec::new(),
         notes: Vec::new(),

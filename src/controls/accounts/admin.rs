@@ -56,6 +56,10 @@ impl Control for NamedAdmins {
         work.verdict(end)
     }
 
+    fn packages(&self) -> &'static [&'static str] {
+        &[sudoers::PACKAGE]
+    }
+
     fn reads(&self, policy: &Policy) -> Vec<String> {
         let databases = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", sudoers::PATH];
         let mut paths: Vec<String> = databases.iter().map(ToString::to_string).collect();

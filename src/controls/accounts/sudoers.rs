@@ -11,6 +11,8 @@ use super::work::{Stop, Wanted, Work, regular};
 
 /// Its path. sudo skips names with a dot.
 pub const PATH: &str = "/etc/sudoers.d/pve-harden-admins";
+/// The package it needs.
+pub const PACKAGE: &str = "sudo";
 
 /// Plans the drop-in and the package.
 pub fn plan(work: &mut Work, facts: &Facts, policy: &Policy) -> Result<(), Stop> {
@@ -19,10 +21,10 @@ pub fn plan(work: &mut Work, facts: &Facts, policy: &Policy) -> Result<(), Stop>
         return Err(Stop::Refused(format!("`accounts.admin.group` = `{group}` is no name for a group")));
     }
     let packages = facts.packages.required("the installed packages")?;
-    let installed = packages.get("sudo").is_some_and(|package| package.installed);
+    let installed = packages.get(PACKAGE).is_some_and(|package| package.installed);
     if !installed {
         work.saw("dpkg", "sudo is not installed", "installed");
-        work.change(Stage::Packages, "install sudo", Action::Packages { install: vec!["sudo".into()] });
+        work.change(Stage::Packages, "install sudo", Action::Packages { install: vec![PACKAGE.into()] });
     }
     let present = regular(facts, PATH)?;
     let image = FileImage::root(render(policy), 0o440);

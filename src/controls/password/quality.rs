@@ -63,6 +63,10 @@ impl Control for Quality {
         paths
     }
 
+    fn packages(&self) -> &'static [&'static str] {
+        &PACKAGES
+    }
+
     fn evaluate(&self, facts: &Facts, policy: &Policy) -> Verdict {
         judge(facts, policy).unwrap_or_else(Verdict::unknown)
     }
