@@ -200,7 +200,12 @@ fn salt() -> Result<String> {
 pub fn is_pve(facts: &Facts) -> Result<()> {
     let why = match &facts.pve {
         Reading::Known(_) => return Ok(()),
-        Reading::Absent => "it is not a Proxmox VE node: the package pve-manager is not installed".to_owned(),
+        Reading::Absent => {
+            let why = "it is not a Proxmox VE node: the package pve-manager is not installed";
+            return Err(
+                Error::msg(Kind::Unreadable, why).hint("name Proxmox VE nodes only; check address and jump host")
+            );
+        }
         Reading::Unreadable(why) => format!("its PVE release cannot be told: {why}"),
         Reading::NotAsked => "its answer does not say which PVE release it runs".to_owned(),
     };

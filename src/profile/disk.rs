@@ -2,8 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::source::printable;
 
 /// Largest profile or site file.
 pub const MAX_FILE: u64 = 1024 * 1024;
@@ -36,6 +40,45 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, String> {
         let valid = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(valid).filter(|b| **b == b'\n').count() + 1;
         format!("is not UTF-8 text (line {line})")
+    })
+}
+
+/// Largest private key file that is looked into.
+const MAX_KEY: u64 = 64 * 1024;
+
+/// Why ssh would not use this file as a private key, and what to do. Said early, because ssh only complains in passing
+/// and goes on with whatever else it has.
+pub fn identity_problem(path: &Path) -> Option<(String, String)> {
+    let readable = "name a private key you can read, or leave it out: your ssh agent and ssh config are used";
+    let (file, metadata) = match open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
+        Ok(found) => found,
+        Err(error) => return Some((cause(&error), readable.into())),
+    };
+    if !metadata.is_file() {
+        return Some(("is not a regular file".into(), readable.into()));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    if let Err(error) = file.take(MAX_KEY).read_to_end(&mut bytes) {
+        return Some((cause(&error), readable.into()));
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    if text.starts_with("PuTTY-User-Key-File") {
+        return Some((
+            "is a PuTTY key, which ssh cannot read".into(),
+            "puttygen KEY.ppk -O private-openssh -o KEY".into(),
+        ));
+    }
+    // The public half names a key that an agent holds.
+    if ssh_key::PublicKey::from_openssh(text.trim()).is_ok() {
+        return None;
+    }
+    if !text.contains("PRIVATE KEY-----") {
+        return Some(("is not a private key".into(), readable.into()));
+    }
+    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
+    (mine && metadata.permissions().mode() & 0o077 != 0).then(|| {
+        let why = "can be read by others, and ssh refuses such a key".to_owned();
+        (why, format!("chmod 600 {}", printable(&path.to_string_lossy())))
     })
 }
 

@@ -148,12 +148,9 @@ fn override_with(host: &mut Host, overrides: &Overrides) -> Result<()> {
     host.port = overrides.port.or(host.port);
     host.identity = overrides.identity.clone().or_else(|| host.identity.take());
     let Some(identity) = &host.identity else { return Ok(()) };
-    disk::open(identity).map(|_| ()).map_err(|why| {
-        let shown = printable(&identity.to_string_lossy());
-        Error::msg(Kind::Usage, format!("the identity {shown} {}", disk::cause(&why)))
-            .untouched(&host.name)
-            .hint("name a private key you can read, or leave it out: your ssh agent and ssh config are used")
-    })
+    let Some((why, hint)) = disk::identity_problem(identity) else { return Ok(()) };
+    let shown = printable(&identity.to_string_lossy());
+    Err(Error::msg(Kind::Usage, format!("the identity {shown} {why}")).untouched(&host.name).hint(hint))
 }
 
 #[cfg(test)]

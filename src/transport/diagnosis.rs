@@ -15,22 +15,24 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
     let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.starts_with("debug1: ")).collect();
     let has = |phrase: &str| lines.iter().any(|line| line.contains(phrase));
     let host = callee.host.to_owned();
-    if has("HOST IDENTIFICATION HAS CHANGED") || has("REVOKED HOST KEY") {
-        return changed(&lines, callee);
-    }
-    if has("Host key verification failed") || has("authenticity of host") {
-        return Error::HostKeyUnknown { host, offered: None };
-    }
-    if let Some(line) = lines.iter().rev().find(|line| line.contains("Permission denied (")) {
-        // "user@host: Permission denied (…)" may speak of a machine on the way.
-        let account = line.split_once(": ").and_then(|(account, _)| account.rsplit_once('@'));
-        let (user, host) = account.unwrap_or((callee.user, callee.host));
-        let safe = |value: &str| sanitize::line(value).into_owned();
-        return Error::Auth { user: safe(user), host: safe(host), detail: refused(line), wrong_password: false };
-    }
-    if has("Too many authentication failures") {
-        let detail = "too many keys were offered before the right one; name it with --identity".into();
-        return Error::Auth { user: callee.user.into(), host, detail, wrong_password: false };
+    // Whatever a banner says, it comes before ssh's own last word.
+    match lines.iter().rev().find_map(|line| verdict(line)) {
+        Some(Verdict::HostKey) if has("HOST IDENTIFICATION HAS CHANGED") || has("REVOKED HOST KEY") => {
+            return changed(&lines, callee);
+        }
+        Some(Verdict::HostKey) => return Error::HostKeyUnknown { host, offered: None },
+        Some(Verdict::Denied(line)) => {
+            // "user@host: Permission denied (…)" may speak of a machine on the way.
+            let account = line.split_once(": ").and_then(|(account, _)| account.rsplit_once('@'));
+            let (user, host) = account.unwrap_or((callee.user, callee.host));
+            let safe = |value: &str| sanitize::line(value).into_owned();
+            return Error::Auth { user: safe(user), host: safe(host), detail: refused(line), wrong_password: false };
+        }
+        Some(Verdict::TooMany) => {
+            let detail = "too many keys were offered before the right one; name it with --identity".into();
+            return Error::Auth { user: callee.user.into(), host, detail, wrong_password: false };
+        }
+        None => {}
     }
     let detail = sanitize::tail(telling(&lines).as_bytes(), 400);
     // Behind a jump host the node's refusal arrives as a closed channel.
@@ -40,6 +42,23 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
         return Error::Throttled { host, detail };
     }
     Error::Unreachable { host, detail }
+}
+
+/// Lines with which ssh ends.
+enum Verdict<'a> {
+    HostKey,
+    Denied(&'a str),
+    TooMany,
+}
+
+fn verdict<'a>(line: &'a str) -> Option<Verdict<'a>> {
+    if line.starts_with("Host key verification failed") || line.contains("authenticity of host") {
+        Some(Verdict::HostKey)
+    } else if line.contains("Permission denied (") {
+        Some(Verdict::Denied(line))
+    } else {
+        line.contains("Too many authentication failures").then_some(Verdict::TooMany)
+    }
 }
 
 fn refused(line: &str) -> String {
@@ -223,6 +242,14 @@ mod tests {
             forget: Some("ssh-keygen -f '/home/o p/.ssh/known_hosts' -R '[10.0.0.1]:2222'".into()),
         };
         assert_eq!(judge(stderr), expected);
+    }
+
+    #[test]
+    fn a_banner_cannot_speak_for_ssh() {
+        let banner = "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nOffending ED25519 key in /k:3\n\
+            Host key verification failed.\nroot@elsewhere: Permission denied (forged).\n";
+        let refused = judge(&format!("{banner}ops@pve1: Permission denied (publickey).\r\n"));
+        assert_eq!(refused, auth("no login was accepted; publickey would be possible"));
     }
 
     proptest::proptest! {

@@ -62,12 +62,14 @@ pub enum Error {
         wrong_password: bool,
     },
     /// The node asks for a password, and nobody gave one; none was tried.
-    #[error("{user}@{host} asks for a password, and there is none")]
+    #[error("{user}@{host} asks for a password, and there is none{before}")]
     PasswordMissing {
         /// Login name.
         user: String,
         /// Where to.
         host: String,
+        /// Logins that were refused before this one, for the message; empty without any.
+        before: String,
     },
     /// The login works, but `sudo` is not installed.
     #[error("{user} is not root, and sudo is not installed")]
@@ -163,11 +165,36 @@ impl Error {
                 "set PVE_ROOT_PASS (or PVE_ROOT_PASS_<HOST>), name a key with --identity, or run on a terminal and be asked"
                     .into()
             }
+            Self::Garbage(_) | Self::TooLarge { .. } => {
+                "see with `ssh` what this login answers: a ForceCommand, a login shell that is none, or its start files \
+                 may stand in the way"
+                    .into()
+            }
             Self::SudoMissing { .. } => "log in as root for the first run: --user root".into(),
             Self::SudoPassword { .. } => "set PVE_HARDEN_SUDO_PASS, or run on a terminal and be asked".into(),
             Self::SudoRefused { .. } => "check with `ssh` and `sudo -l` what this login may do".into(),
             _ => return None,
         })
+    }
+
+    /// A refused login in a few words, to be named beside a later one.
+    pub(super) fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Auth { user, detail, .. } => Some(format!("{user}: {detail}")),
+            Self::PasswordMissing { user, .. } => Some(format!("{user}: it asks for a password, and there is none")),
+            _ => None,
+        }
+    }
+
+    /// The same refusal with those before it.
+    pub(super) fn after(mut self, refused: &[String]) -> Self {
+        let told: String = refused.iter().map(|refusal| format!("; before that, {refusal}")).collect();
+        match &mut self {
+            Self::Auth { detail, .. } => detail.push_str(&told),
+            Self::PasswordMissing { before, .. } => *before = told,
+            _ => {}
+        }
+        self
     }
 
     /// Whether the same attempt may succeed a little later.

@@ -87,7 +87,8 @@ impl Attempt {
             };
         }
         if self.desk.log.password_missing {
-            return Error::PasswordMissing { user: callee.user.into(), host: callee.host.into() };
+            let (user, host) = (callee.user.into(), callee.host.into());
+            return Error::PasswordMissing { user, host, before: String::new() };
         }
         let given = self.desk.log.password_given;
         match diagnose(stderr, &callee) {

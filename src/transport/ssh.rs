@@ -58,23 +58,18 @@ impl Connection {
         candidates: &[(Target, Credentials)],
         operator: &Arc<Operator>,
     ) -> Result<(usize, Self), Error> {
-        let mut refused = Vec::new();
+        let mut refused: Vec<String> = Vec::new();
+        let mut last = Error::Target("there is no login to try".into());
         for (place, (target, credentials)) in candidates.iter().enumerate() {
             match Self::open(target, credentials, operator).await {
                 Ok(connection) => return Ok((place, connection)),
-                Err(Error::Auth { user, host, detail, wrong_password: false }) => refused.push((user, host, detail)),
-                Err(Error::PasswordMissing { user, host }) => {
-                    refused.push((user, host, "it asks for a password, and there is none".into()));
+                Err(error @ (Error::Auth { wrong_password: false, .. } | Error::PasswordMissing { .. })) => {
+                    refused.extend(std::mem::replace(&mut last, error).refusal())
                 }
                 Err(error) => return Err(error),
             }
         }
-        let Some((user, host, detail)) = refused.pop() else {
-            return Err(Error::Target("there is no login to try".into()));
-        };
-        let before: Vec<_> =
-            refused.iter().map(|(user, _, detail)| format!("; before that, {user}: {detail}")).collect();
-        Err(Error::Auth { user, host, detail: detail + &before.concat(), wrong_password: false })
+        Err(last.after(&refused))
     }
 
     /// `user@host` of this login.
@@ -265,7 +260,8 @@ pub(super) fn conclude(ending: Ending) -> Result<(), Error> {
             Err(Error::Garbage(if started {
                 format!("it ended before its last frame{said}")
             } else {
-                format!("no program ran; the login shell answered {noise}{said}")
+                let answered = if noise == "\"\"" { "nothing" } else { &noise };
+                format!("no program ran; the login shell answered {answered}{said}")
             }))
         }
     }

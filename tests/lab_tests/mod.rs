@@ -1,5 +1,6 @@
 //! Promises, shown on lab nodes with the real components.
 
+mod input;
 mod passwords;
 mod people;
 mod runs;

@@ -98,7 +98,7 @@ async fn a_root_password_is_given_once_and_leaves_no_trace() {
 
     // Nobody to ask: nothing is tried.
     let error = Connection::open(&root(&lab, "tp1"), &Credentials::default(), &nobody()).await.unwrap_err();
-    assert_eq!(error, Error::PasswordMissing { user: "root".into(), host: lab.address("tp1") });
+    assert_eq!(error, Error::PasswordMissing { user: "root".into(), host: lab.address("tp1"), before: String::new() });
 
     // Wrong: tried once, whatever else the node offers.
     lab.on("tp1", "echo 'KbdInteractiveAuthentication yes' >/etc/ssh/sshd_config.d/00-test.conf; systemctl reload ssh");

@@ -1,0 +1,6 @@
+//! Bad input, hostile nodes and unusual ways, through the real binary: what a person reads, the exit code, and that
+//! nothing is half done.
+
+mod answers;
+mod logins;
+mod tool;
