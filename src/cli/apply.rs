@@ -57,6 +57,7 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
         report.nodes.push(NodeReport { node: policy.host.name.clone(), address: policy.host.address.clone(), result });
     }
+    nodes::say_failures(&report.nodes, output);
     if args.format == PlanFormat::Text {
         output.result(&text::report(&report, output.stdout))?;
     }

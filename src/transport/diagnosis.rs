@@ -34,6 +34,11 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
         }
         None => {}
     }
+    if closed_after_key(stderr) {
+        let detail = "the key was accepted, and then the node closed the connection: its account is expired or locked, \
+                      or the node's PAM rules keep it out";
+        return Error::Auth { user: callee.user.into(), host, detail: detail.into(), wrong_password: false };
+    }
     let detail = sanitize::tail(telling(&lines).as_bytes(), 400);
     // Behind a jump host the node's refusal arrives as a closed channel.
     let hop = has("stdio forwarding failed") || has("open failed");
@@ -42,6 +47,20 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
         return Error::Throttled { host, detail };
     }
     Error::Unreachable { host, detail }
+}
+
+/// Whether the last key that a server took led to no login (`ssh -v`). A jump host's login comes before the node's.
+fn closed_after_key(stderr: &str) -> bool {
+    let last = stderr.lines().rev().find_map(|line| {
+        let said = line.strip_prefix("debug1: ").unwrap_or(line);
+        if said.starts_with("Server accepts key: ") {
+            Some(true)
+        } else {
+            said.starts_with("Authenticated to ").then_some(false)
+        }
+    });
+    last == Some(true)
+        && stderr.lines().any(|line| line.contains("Connection closed by") || line.contains("Connection reset by"))
 }
 
 /// Lines with which ssh ends.
@@ -242,6 +261,16 @@ mod tests {
             forget: Some("ssh-keygen -f '/home/o p/.ssh/known_hosts' -R '[10.0.0.1]:2222'".into()),
         };
         assert_eq!(judge(stderr), expected);
+    }
+
+    #[test]
+    fn an_account_that_pam_keeps_out_is_refused_and_not_throttled() {
+        let closed =
+            "debug1: Server accepts key: /k ED25519 SHA256:abc explicit\r\nConnection closed by 10.0.0.1 port 22\r\n";
+        assert!(matches!(judge(closed), Error::Auth { wrong_password: false, .. }));
+        let jumped = "debug1: Server accepts key: /k ED25519 SHA256:abc\r\nAuthenticated to jump ([10.0.0.2]:22) using \"publickey\".\r\n\
+            kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n";
+        assert!(matches!(judge(jumped), Error::Throttled { .. }));
     }
 
     #[test]

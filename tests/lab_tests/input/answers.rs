@@ -106,9 +106,10 @@ fn text_that_wants_to_drive_a_terminal() {
     assert!(document.to_string().contains("<script>alert(1)</script>"), "{document}");
     tool.run(&["capture", "pve1", "-o", "node.json"]).exits(0);
     let again = tool.run(&["plan", "--capture", "node.json"]).exits(1);
-    assert_eq!(again.stdout, planned.stdout.replace(&lab.address("pve1"), "node.json"));
+    let planned = same(&planned.stdout);
+    assert_eq!(same(&again.stdout), planned.replace(&lab.address("pve1"), "node.json"));
 
-    full_disk(&lab, &planned.stdout);
+    full_disk(&lab, &planned);
 
     tool.run(&["apply", "pve1", "--yes"]).exits(0);
     lab.on("pve1", "test -e /home/ops/.bashrc && grep -q noise /home/ops/.bashrc");
@@ -116,11 +117,16 @@ fn text_that_wants_to_drive_a_terminal() {
     assert!(second.stdout.contains("0 changes"), "{}", second.stdout);
 }
 
+/// A plan without the note that counts logins, which each look at the node adds to.
+fn same(plan: &str) -> String {
+    plan.lines().filter(|line| !line.contains("root logins from")).map(|line| format!("{line}\n")).collect()
+}
+
 /// Nothing is written to look at a node.
 fn full_disk(lab: &Lab, planned: &str) {
     lab.lab(["fill", "pve1"]).exits(0);
     let tool = Tool::new(lab);
-    assert_eq!(tool.run(&["plan", "pve1"]).exits(1).stdout, planned);
+    assert_eq!(same(&tool.run(&["plan", "pve1"]).exits(1).stdout), planned);
     tool.run(&["capture", "pve1", "-o", "full.json"]).exits(0);
     lab.lab(["unfill", "pve1"]).exits(0);
 }
