@@ -16,7 +16,7 @@ demo: prerequisites build
 test: prerequisites check unit lab-tests
 
 prerequisites:
-	@tests/tools/prerequisites
+	@tests/tools/prerequisites $(firstword $(MAKECMDGOALS))
 
 build:
 	$(CARGO) build --quiet

@@ -4,6 +4,7 @@
 mod architecture;
 mod cli;
 mod controls;
+mod docs;
 mod facts;
 mod lab_tests;
 mod support;
