@@ -6,7 +6,8 @@ use std::path::Path;
 use pve_harden::controls::CATALOGUE;
 use pve_harden::render::{Palette, explain};
 
-const HEAD: &str = "<!-- Made by `make docs` from the catalogue; `pve-harden explain` prints the same. -->\n\n# Controls\n";
+const HEAD: &str =
+    "<!-- Made by `make docs` from the catalogue; `pve-harden explain` prints the same. -->\n\n# Controls\n";
 
 /// With UPDATE_DOCS in the environment the page is written instead of judged (`make docs`).
 #[test]
@@ -29,7 +30,9 @@ fn page() -> String {
         let severity = explain::severity(meta.severity);
         writeln!(page, "| [`{}`](#{anchor}) | {} | {severity} | {} |", meta.id, meta.level, meta.title).unwrap();
     }
-    page.push_str("\nLevel 1 is for everyone, 2 is stricter, 3 has real drawbacks. Profiles decide which are enabled.\n");
+    page.push_str(
+        "\nLevel 1 is for everyone, 2 is stricter, 3 has real drawbacks. Profiles decide which are enabled.\n",
+    );
     for control in CATALOGUE {
         page.push_str(&chapter(&explain::control(control.meta(), Palette::PLAIN)));
     }
