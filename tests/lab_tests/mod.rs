@@ -1,6 +1,7 @@
 //! Promises, shown on lab nodes with the real components.
 
 mod input;
+mod packages;
 mod passwords;
 mod people;
 mod runs;

@@ -295,20 +295,45 @@ apt() {
         -o DPkg::Lock::Timeout=60 -o APT::Get::Allow-Downgrades=false "$@" </dev/null
 }
 
+# A fresh PVE answers 401 for its enterprise repository: the update fails as a whole, Debian's lists are there. Right
+# after a start apt-daily.service may hold the lists; apt itself waits for dpkg's lock only.
 # shellcheck disable=SC2317,SC2329
-step_packages() { # NAME…
-    # A fresh PVE answers 401 for its enterprise repository: the update fails as a whole, Debian's lists are there.
-    apt -s install "$@" >/dev/null 2>&1 || apt update >/dev/null 2>&1
-    simulation=$(apt -s install "$@" 2>&1) || {
+fetch_lists() {
+    lists_wait=60
+    until lists_said=$(apt update 2>&1) || [ "$lists_wait" -eq 0 ]; do
+        case $lists_said in *'Could not get lock'*) ;; *) return 0 ;; esac
+        lists_wait=$((lists_wait - 1))
+        sleep 1
+    done
+}
+
+# Only additions are agreed to. --no-remove is taken back here, so that apt names what it would remove.
+# shellcheck disable=SC2317,SC2329
+simulate_packages() { # NAME…
+    simulation=$(apt -s -o APT::Get::Remove=true install "$@" 2>&1) || {
         printf '%s\n' "$simulation" | grep '^E:' || printf '%s\n' "$simulation" | tail -n 3
         return 1
     }
-    if printf '%s\n' "$simulation" | grep -E '^(Remv|Purg) ' || printf '%s\n' "$simulation" | grep -E '^Inst [^ ]+ \['; then
+    if printf '%s\n' "$simulation" | grep -E '^(Remv|Purg) |^Inst [^ ]+ \['; then
         echo 'apt would remove or upgrade what was not asked for'
         return 1
     fi
     journal "note installs $(printf '%s\n' "$simulation" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1=\2/p' | tr '\n' ' ' | one_line)"
-    apt install "$@" >"$DIR/apt.log" 2>&1 || {
+}
+
+# shellcheck disable=SC2317,SC2329
+install_packages() { # NAME…
+    apt install "$@" >"$DIR/apt.log" 2>&1
+}
+
+# shellcheck disable=SC2317,SC2329
+step_packages() { # NAME…
+    apt -s install "$@" >/dev/null 2>&1 || fetch_lists
+    simulate_packages "$@" || return 1
+    install_packages "$@" || {
+        # Old lists name versions that the mirror has no more; nothing was unpacked then.
+        grep -q '^E: Failed to fetch' "$DIR/apt.log" && fetch_lists && simulate_packages "$@" && install_packages "$@"
+    } || {
         grep -E '^(E|dpkg):' "$DIR/apt.log" | tail -n 3
         return 1
     }
