@@ -172,6 +172,10 @@ impl Error {
             }
             Self::SudoMissing { .. } => "log in as root for the first run: --user root".into(),
             Self::SudoPassword { .. } => "set PVE_HARDEN_SUDO_PASS, or run on a terminal and be asked".into(),
+            Self::SudoRefused { detail, .. } if detail == super::exchange::WRONG_PASSWORD => {
+                "correct PVE_HARDEN_SUDO_PASS; it was tried once and is not tried again, because the node may lock the account"
+                    .into()
+            }
             Self::SudoRefused { .. } => "check with `ssh` and `sudo -l` what this login may do".into(),
             _ => return None,
         })

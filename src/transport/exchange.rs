@@ -139,11 +139,17 @@ fn launcher_error(frame: &Frame) -> Error {
     match frame.status {
         1 => Error::SudoMissing { user },
         2 if !sudo_forbids(&detail) => Error::SudoPassword { user },
+        3 if detail.contains("incorrect password attempt") => {
+            Error::SudoRefused { user, detail: WRONG_PASSWORD.into() }
+        }
         2 | 3 => Error::SudoRefused { user, detail },
         4 => Error::Garbage("the program did not arrive whole; the node ran nothing of it".into()),
         other => Error::Garbage(format!("the launcher answers with the unknown status {other}")),
     }
 }
+
+/// What a refused password is called; [`Error::hint`] knows it.
+pub(super) const WRONG_PASSWORD: &str = "the password is wrong";
 
 /// sudo's words (C locale) for "no password would help".
 fn sudo_forbids(words: &str) -> bool {

@@ -54,6 +54,50 @@ fn a_broken_site_file() {
 }
 
 #[test]
+fn every_error_of_a_file_is_shown_and_nothing_is_contacted() {
+    let site = SITE.replace("sudo = \"nopasswd\"", "sudo = \"maybe\"\nshel = \"/bin/sh\"");
+    for verb in [&["plan"][..], &["apply", "--yes"], &["capture", "fresh9", "-o", "x"], &["history", "fresh9"]] {
+        let done = Run::new(verb).file("site.toml", &site).done();
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{}", done.shown());
+        assert!(done.stderr.starts_with("error: nothing was contacted\n"), "{}", done.stderr);
+        assert!(done.stderr.contains("maybe") && done.stderr.contains("shel"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn ten_megabytes_are_no_profile() {
+    let run =
+        Run::new(&["plan", "--profile", "big.toml"]).file("site.toml", SITE).file("big.toml", vec![b'#'; 10 << 20]);
+    let started = std::time::Instant::now();
+    insta::assert_snapshot!(run.done().shown(), @r"
+    exit 2
+    -- stderr
+    error: nothing was contacted
+    cause:
+    error: profile big.toml is too large: 10485760 bytes, at most 1048576 are read
+    hint: run `pve-harden help` or `pve-harden profile lint`
+    ");
+    assert!(started.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[test]
+fn passwords_that_others_can_read_are_not_used() {
+    let run = Run::new(&["plan"]).file("site.toml", SITE).file(".env", "PVE_ROOT_PASS='secret'\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(run.path(".env"), mode(0o640)).unwrap();
+    insta::assert_snapshot!(run.done().shown(), @r"
+    exit 2
+    -- stderr
+    error: nothing was contacted
+    cause:
+    error: .env holds passwords and can be read by others
+     |
+     = help: chmod 600 .env
+    hint: run `pve-harden help` or `pve-harden profile lint`
+    ");
+}
+
+#[test]
 fn formats_of_later_versions_are_not_offered() {
     let done = Run::new(&["check", "--format", "sarif"]).capture("fresh9.json").done();
     assert_eq!(done.code, Some(2));

@@ -3,4 +3,6 @@
 
 mod answers;
 mod logins;
+mod refusals;
+mod sudo;
 mod tool;

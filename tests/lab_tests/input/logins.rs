@@ -49,7 +49,6 @@ fn passwords(lab: &Lab) {
     ");
     insta::assert_snapshot!(tool.told(&tool.run(&["apply", "pve1", "--yes"])), @r"
     exit 3
-    pve1: connecting
     error: nothing was changed on pve1
     cause: root@[pve1] asks for a password, and there is none; before that, ops: no login was accepted; publickey, password would be possible
     hint: set PVE_ROOT_PASS (or PVE_ROOT_PASS_<HOST>), name a key with --identity, or run on a terminal and be asked

@@ -118,13 +118,15 @@ impl<'a> Tool<'a> {
         said
     }
 
-    /// Exit code and standard error, with what differs from run to run named instead.
+    /// Exit code and standard error without progress, with what differs from run to run named instead.
     pub fn told(&self, said: &Said) -> String {
         let mut text = format!("exit {}\n{}", said.status, said.stderr);
         text = text.replace(&self.folder.path().display().to_string(), "[DIR]");
         let listed = self.lab.lab(["list"]).exits(0).stdout;
         for line in listed.lines() {
             let fields: Vec<&str> = line.split('\t').collect();
+            let progress = format!("{}: ", fields[0]);
+            text = text.lines().filter(|line| !line.starts_with(&progress)).map(|line| format!("{line}\n")).collect();
             text =
                 text.replace(fields[5], &format!("[{} v6]", fields[0])).replace(fields[4], &format!("[{}]", fields[0]));
         }
