@@ -193,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_panics_or_drives_a_terminal(
-            text in r#"((asked|Inst|Remv|Purg|E:|exit) |sudo|Unable to locate package |Package '|' has no|\[|\]|\(|\)|[0-9]{1,4}|\x1b|\n| |\PC)*"#
+            text in r"((asked|Inst|Remv|Purg|E:|exit) |sudo|Unable to locate package |Package '|' has no|\[|\]|\(|\)|[0-9]{1,4}|\x1b|\n| |\PC)*"
         ) {
             if let Ok(found) = parse(&text) {
                 let known = [&found.installs, &found.upgrades, &found.removes].into_iter().flatten();
