@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test check unit lab-tests bench bench-peers prerequisites build install docs clean
+.PHONY: demo test check unit lab-tests bench prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -33,12 +33,9 @@ unit:
 lab-tests: build
 	tests/tools/lab-tests
 
-# Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine.
+# Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites
 	tests/tools/bench
-
-bench-peers: prerequisites
-	tests/tools/bench --peers
 
 # Generated pages: docs/controls.md and the manual pages.
 docs: build

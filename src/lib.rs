@@ -1,18 +1,21 @@
 //! pve-harden: hardens Proxmox VE nodes over SSH, shows every change first, and never locks the operator out.
 //!
-//! The rooms, and who may use whom (→ "may import"); `tests/architecture/mod.rs` keeps it true:
+//! `ARCHITECTURE.md` tells how a node is read, judged, changed and guarded. The rooms, and who may use whom (→ "may
+//! import"); `tests/architecture/mod.rs` keeps it true:
 //!
 //! - [`profile`]: TOML in, [`profile::policy::Policy`] out; knows no node.
-//! - [`facts`]: capture in, [`facts::Facts`] out; judges nothing. → `pve`, `transport::capture` types
 //! - [`pve`]: PVE's own file formats and names.
-//! - [`controls`]: the catalogue; facts and policy in, verdicts out. → `facts`, `profile`, `pve`, `change`
-//! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`, `change`
-//! - [`apply`]: the only room that changes a node. → `plan`, `change`, `transport`
+//! - [`facts`]: capture in, [`facts::Facts`] out; judges nothing. → `pve`, types of `transport`
+//! - [`controls`]: the catalogue; facts and policy in, verdicts out. → `facts`, `profile`, `pve`
+//! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`
+//! - [`apply`]: the only room that changes a node. → `plan`, `controls`, `facts`, `profile`, `transport`, `event`
 //! - [`transport`]: connections, programs, frames.
-//! - [`report`]: what a command found, node by node, as values. → `controls`, `plan`, `profile`
-//! - [`event`]: what happens while a command runs, as values.
-//! - [`render`]: models in, text out. → `plan`, `controls`, `change`, `report`, `event`, `apply::history` types
+//! - [`report`]: what a command found, as data. → `plan`, `controls`, `profile`
+//! - [`render`]: models in, text out. → `report`, `plan`, `controls`, `event`, `apply::history`
 //! - [`cli`]: argv, prompts, files; wires the rooms. Nothing imports it.
+//!
+//! Shared vocabulary: [`change`] (what can be done to a node), [`error`] (kind, exit code, hint), [`secret`],
+//! [`sanitize`]; [`event`] is what a run tells while it is at work.
 
 pub mod apply;
 pub mod change;
