@@ -378,7 +378,9 @@ step_group() { # NAME SYSTEM
 
 # shellcheck disable=SC2317,SC2329
 step_user() { # NAME FULL-NAME SHELL HOME GROUPS
-    useradd -m -d "$4" -s "$3" -c "$2" ${5:+-G "$5"} -- "$1"
+    useradd -m -d "$4" -s "$3" -c "$2" ${5:+-G "$5"} -- "$1" || return 1
+    # The databases are on disk by then; what came from /etc/skel is not.
+    find "$4" -xdev -type f -exec sync {} +
 }
 
 # shellcheck disable=SC2317,SC2329

@@ -170,8 +170,18 @@ restore_image() {
     return 1
 }
 
+# What a power cut or a kill left of writing a file beside PATH. No other run works on the node now.
+sweep_beside() { # PATH
+    for sweep_left in "${1%/*}"/.pve-harden.????????; do
+        if [ -f "$sweep_left" ] && [ ! -L "$sweep_left" ]; then rm -f "$sweep_left"; fi
+    done
+    if on_pmxcfs "$1"; then rm -f "$1.pve-harden.new" 2>/dev/null; fi
+    return 0
+}
+
 restore_path() { # BEFORE-ENTRY-DIR
     restore_target=$(cat "$1/path") || return 1
+    sweep_beside "$restore_target"
     case $(cat "$1/was") in
     absent)
         if [ -d "$restore_target" ] && [ ! -L "$restore_target" ]; then
@@ -193,6 +203,7 @@ restore_path() { # BEFORE-ENTRY-DIR
 restore_set() { # BEFORE-DIR of a set
     restore_status=0
     while IFS= read -r restore_name; do
+        sweep_beside "$restore_name"
         if [ -e "$1/images$restore_name" ]; then
             restore_image "$1/images$restore_name" "$restore_name" || restore_status=1
         else
@@ -225,11 +236,12 @@ disarm() {
 }
 
 # Units that undo an unconfirmed run at boot: local files before sshd starts, what lies on /etc/pve once pmxcfs is
-# there. They exist only while a run is open.
+# there. They exist only while a run is open: the first may take the script away before systemd starts the second.
 install_boot_units() {
     cat >"$UNITS/pve-harden-undo-boot.service" <<-UNIT
 		[Unit]
 		Description=Undo an unconfirmed pve-harden run (local files)
+		ConditionPathExists=$ROOT/undo-at-boot.sh
 		DefaultDependencies=no
 		RequiresMountsFor=/var /etc /usr/local
 		After=local-fs.target systemd-tmpfiles-setup.service
@@ -246,6 +258,7 @@ install_boot_units() {
     cat >"$UNITS/pve-harden-undo-pve.service" <<-UNIT
 		[Unit]
 		Description=Undo an unconfirmed pve-harden run (/etc/pve)
+		ConditionPathExists=$ROOT/undo-at-boot.sh
 		After=pve-cluster.service pve-harden-undo-boot.service
 		Wants=pve-cluster.service
 		[Service]

@@ -165,12 +165,21 @@ restore_pam() {
 # their change is not lost.
 restore_accounts() { # RUN-FOLDER
     [ -n "$TOUCHED_ACCOUNTS" ] && [ -e "$TOUCHED_ACCOUNTS/list" ] || return 0
+    case $MODE in boot-*) forget_account_locks ;; esac
     if [ -z "$KEPT" ] && accounts_are_as_left "$1"; then
         restore_set "$TOUCHED_ACCOUNTS" || complain accounts 'the account databases could not be restored'
         return
     fi
     for number in $(steps_of "$1" | sort -r); do
         invert_account_step "$1/before/$number" "$TOUCHED_ACCOUNTS/images" || complain "$number" 'an account could not be put back'
+    done
+}
+
+# useradd and its kin lock a database with a file that holds their process id; after a power cut that number may be
+# somebody else's, and every change of accounts would be refused for good. This early nobody holds one rightly.
+forget_account_locks() {
+    for account_file in passwd shadow group gshadow subuid subgid; do
+        rm -f "/etc/$account_file.lock" "/etc/$account_file+"
     done
 }
 
