@@ -4,5 +4,6 @@ mod input;
 mod packages;
 mod passwords;
 mod people;
+mod power;
 mod runs;
 mod spine;
