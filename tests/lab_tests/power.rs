@@ -66,7 +66,7 @@ fn power_cut(lab: &Lab) {
     lab.lab(["reboot", NODE, "--power-cut"]).exits(0);
 }
 
-/// Microseconds since the boot at which the manager wrote the first (`head`) or last (`tail`) such message of a unit.
+/// Microseconds since the boot at which the manager first said so about a unit.
 fn moment(lab: &Lab, unit: &str, message: &str) -> u64 {
     let lines = lab.on(NODE, &format!("journalctl -q -b -o json _PID=1 UNIT={unit}"));
     let entries = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
