@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::change::Change;
 use crate::controls::Verdict;
-use crate::facts::Versioned;
+pub use crate::facts::Versioned;
 use crate::profile::policy::Digests;
 
 /// What will happen on one node; what is shown is this object, and what runs is this object.

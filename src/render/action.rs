@@ -2,7 +2,7 @@
 
 use super::style::{Palette, Tone};
 use crate::change::{Action, UnitVerb};
-use crate::facts::Versioned;
+use crate::plan::Versioned;
 use crate::sanitize;
 
 /// Lines of an action; none for a file, which is shown as a diff.

@@ -6,7 +6,7 @@ use super::style::{Palette, Tone};
 use super::{action, diff, redact};
 use crate::change::{Action, Change};
 use crate::controls::{Severity, Status};
-use crate::facts::Versioned;
+use crate::plan::Versioned;
 use crate::report::{Command, ControlResult, Judged, NodeReport, Report, Summary};
 use crate::sanitize;
 
