@@ -16,6 +16,14 @@ const PROVE: &str = include_str!("remote/prove.sh");
 const STATUS: &str = include_str!("remote/status.sh");
 /// How long the outcome is looked for after the node's own deadline has passed: the undo itself takes time.
 const AFTER_DEADLINE: Duration = Duration::from_secs(30);
+/// Silence after the deadline that counts as a lost link. The guard speaks within 3 s when the node is well.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Until the node has a deadline of its own: reading again, saving, asking every peer.
+const BEFORE_GUARD: Duration = Duration::from_secs(300);
+/// An undo may have to finish what dpkg left half done.
+const UNDO: Duration = Duration::from_secs(330);
+/// One question of [`learn`]; the node's answer waits for a decision at most so many seconds.
+const ONE_QUESTION: u64 = 60;
 
 /// Who the fresh login must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +97,7 @@ pub async fn drive<N: Node>(
     mut told: impl FnMut(&Entry),
 ) -> Outcome {
     let (sender, mut frames) = mpsc::unbounded_channel();
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + BEFORE_GUARD;
     let mut state = State { run, cause: None, undo_failed: None, deadline, armed: false, wants_out: false };
     let follow = node.follow(program, sender);
     tokio::pin!(follow, interrupt);
@@ -134,6 +142,10 @@ pub async fn drive<N: Node>(
                 }
             }
             end = &mut follow, if link.is_none() => link = Some(end.err().map(|error| error.to_string())),
+            () = sleep_until(state.deadline + SILENCE) => {
+                link.get_or_insert_with(|| Some("the node says nothing any more".into()));
+                break;
+            }
         }
     }
     let lost = link.flatten().unwrap_or_else(|| "the answer ended early".into());
@@ -168,6 +180,12 @@ impl State<'_> {
         | Event::Window { seconds } = event
         {
             self.deadline = Instant::now() + Duration::from_secs(u64::from(*seconds));
+        }
+        match event {
+            Event::Undoing { .. } => self.deadline = Instant::now() + UNDO,
+            // The node goes on trying; whoever waits here is told.
+            Event::UndoFailed { .. } => self.deadline = Instant::now(),
+            _ => {}
         }
     }
 
@@ -256,7 +274,7 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
     let mut newest = lost.to_owned();
     let mut pause = Duration::from_secs(1);
     while Instant::now() < state.deadline + AFTER_DEADLINE {
-        let wait = (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs();
+        let wait = (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs().min(ONE_QUESTION);
         let text = format!("RUN={}\nWAIT={wait}\n{STATUS}", quote::shell(&state.run.id));
         match timeout_at(state.deadline + AFTER_DEADLINE + Duration::from_secs(10), node.run(&Program::new(&text)))
             .await
@@ -298,6 +316,9 @@ fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut i
             Some(Outcome::Refused { word: "lost".into(), why: format!("the run did not reach the node: {lost}") })
         }
         "refused" => Some(Outcome::Refused { word: "lost".into(), why: lost.to_owned() }),
+        // Decided, but whoever decided was cut off before the journal had it.
+        "committed" => Some(Outcome::Committed),
+        "undone" => Some(Outcome::RolledBack { why: state.cause.clone().unwrap_or_else(|| lost.to_owned()) }),
         _ => None,
     }
 }
@@ -427,6 +448,30 @@ mod tests {
         node.run.borrow_mut().extend((0..200).map(|_| Err("no route".to_owned())));
         let Outcome::NeedsHands { why } = outcome(&node, false).await else { panic!("expected needs-hands") };
         assert!(why.contains("no route"), "{why}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_outcome_counts_when_the_journal_was_not_finished() {
+        for (word, expected) in
+            [("committed", Outcome::Committed), ("undone", Outcome::RolledBack { why: "connection reset".into() })]
+        {
+            let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
+            let answer = vec![frame("journal", 0, "1 armed 60\n"), frame("outcome", 0, word)];
+            node.run.borrow_mut().push_back(Ok(answer));
+            assert_eq!(outcome(&node, false).await, expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_undo_that_fails_is_told_and_not_waited_for() {
+        let began = Instant::now();
+        let node = Fake {
+            journal: vec!["1 armed 60", "2 fail 003 x", "3 undoing failure", "4 undo-failed 002 no space"],
+            ..Fake::default()
+        };
+        let Outcome::NeedsHands { why } = outcome(&node, false).await else { panic!("expected needs-hands") };
+        assert!(why.contains("002 no space"), "{why}");
+        assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -219,7 +219,8 @@ async fn carry_out_all(
 
 async fn carry_out(connector: &Connector, prepared: Prepared) -> (Ready, Result<String>) {
     let Prepared { ready, order, program, login, sudo } = prepared;
-    let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, (login, sudo)).await;
+    let stages: Vec<_> = ready.plan.changes.iter().map(|change| change.stage).collect();
+    let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, &stages, (login, sudo)).await;
     (ready, driven.map(|()| order.meta.id))
 }
 

@@ -168,13 +168,15 @@ pub fn proving_login(plan: &Plan, manual: bool) -> Login {
     }
 }
 
-/// Drives the run and turns its outcome into a result. `sudo` is the proving administrator's new password, if any.
+/// Drives the run and turns its outcome into a result. `sudo` is the proving administrator's new password, if any;
+/// `stages` has the stage of each of the run's steps.
 pub async fn drive(
     connector: &Connector,
     node: &Node,
     policy: &Policy,
     program: &Program,
     order: &Order,
+    stages: &[Stage],
     (login, sudo): (Login, Option<Secret>),
 ) -> Result<()> {
     let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual };
@@ -183,7 +185,7 @@ pub async fn drive(
         candidates: candidates(connector, node, policy, &run.login, sudo),
         operator: Arc::clone(connector.operator()),
     };
-    let mut teller = Teller { connector, order, current: 0 };
+    let mut teller = Teller { connector, order, stages, current: 0 };
     let outcome = Box::pin(engine::drive(&ways, program, &run, interrupted(), |entry| teller.tell(entry))).await;
     match outcome {
         Outcome::Committed => Ok(()),
@@ -245,6 +247,7 @@ fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
 struct Teller<'a> {
     connector: &'a Connector,
     order: &'a Order,
+    stages: &'a [Stage],
     current: usize,
 }
 
@@ -255,7 +258,7 @@ impl Teller<'_> {
         let what = match &entry.event {
             Event::Stage { name, .. } => {
                 let Some(stage) = Stage::ALL.into_iter().find(|stage| stage.name() == name) else { return };
-                What::StageBegun { stage, steps: total }
+                What::StageBegun { stage, steps: self.stages.iter().filter(|of_step| **of_step == stage).count() }
             }
             Event::Done { step } => {
                 self.current = *step as usize;

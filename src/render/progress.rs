@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::event::{Event, Sink, What};
 use crate::sanitize;
@@ -20,7 +22,9 @@ pub fn line(what: &What) -> Option<String> {
         What::StepDone { n, total, summary } => format!("[{n}/{total}] {summary}"),
         What::WaitingForProof { what } => format!("waiting for proof: {what}"),
         What::Proved { what } => format!("proved: {what}"),
-        What::Window { until } => format!("the node undoes everything at {until} unless it is confirmed"),
+        What::Window { until } => {
+            format!("the node undoes everything at {} unless it is confirmed", clock(*until, TimeZone::system()))
+        }
         What::Committed => "committed".to_owned(),
         What::Undoing { why } => format!("undoing: {why}"),
         What::Undone => "everything is as it was".to_owned(),
@@ -28,6 +32,11 @@ pub fn line(what: &What) -> Option<String> {
         What::Finished => return None,
     };
     Some(sanitize::line(&text).into_owned())
+}
+
+/// Time of day.
+fn clock(time: Timestamp, zone: TimeZone) -> String {
+    time.to_zoned(zone).strftime("%H:%M:%S").to_string()
 }
 
 /// One line per event.
@@ -119,6 +128,12 @@ mod tests {
     use crate::change::Stage;
 
     #[test]
+    fn times_are_shown_without_fractions() {
+        let time = Timestamp::new(1_763_000_000, 987_654_321).unwrap();
+        assert_eq!(clock(time, TimeZone::UTC), "02:13:20");
+    }
+
+    #[test]
     fn plain_lines_name_the_node_and_are_harmless() {
         let mut text = Vec::new();
         let lines = Lines::new(&mut text);
@@ -126,7 +141,6 @@ mod tests {
             What::Connected { account: "root@192.0.2.11".into() },
             What::StageBegun { stage: Stage::Accounts, steps: 1 },
             What::StepDone { n: 1, total: 9, summary: "make group \x1b[2Jx".into() },
-            What::Window { until: jiff::Timestamp::from_second(1_763_000_000).unwrap() },
             What::Committed,
             What::Finished,
         ] {
@@ -136,7 +150,6 @@ mod tests {
         pve1: logged in as root@192.0.2.11
         pve1: accounts: 1 step
         pve1: [1/9] make group \x1b[2Jx
-        pve1: the node undoes everything at 2025-11-13T02:13:20Z unless it is confirmed
         pve1: committed
         ");
     }

@@ -15,15 +15,18 @@ RELOADS=
 
 # ---- before the first change ------------------------------------------------------------------------------------
 
-# The run's folder stays only when something was changed.
+# The run's folder stays only when something was changed. Whoever started the run reads the reason first.
 refuse() { # REASON-WORD TEXT…
-    refuse_word=$1
-    shift
-    journal "refused $refuse_word $*"
+    printf '%s\n' "$*" >"$DIR/refused-because"
     move_outcome new refused
-    remove_boot_units running
-    disarm
-    rm -rf "$DIR/data" "$DIR/before" "$DIR/reserve"
+    close_run
+    exec 9>&-
+    refuse_wait=50
+    while [ "$refuse_wait" -gt 0 ] && [ -d "$DIR" ]; do
+        refuse_wait=$((refuse_wait - 1))
+        sleep 0.1
+    done
+    rm -rf "$DIR"
     exit 0
 }
 
@@ -75,6 +78,31 @@ changed_since() { # RUN
         [ ! -d "$since_path" ] || since_now="directory $(stat -c '%a %U %G' "$since_path")"
         [ ! -f "$since_path" ] || since_now="$(sha256sum <"$since_path" | cut -d' ' -f1) $(stat -c '%a %U %G' "$since_path")"
         grep -qF "\"$since_path\":\"$since_now\"" "$ROOT/runs/$1/state.json" || printf '%s ' "$since_path"
+    done
+}
+
+# A reload makes sshd read whatever its files say by now. When they and the running daemon differ in where it listens,
+# the reload would end the way in, and putting our own files back would not bring it back.
+check_sshd_is_reloadable() {
+    grep -qE "'ssh.service' 'reload'|'restore'" "$DIR/steps.sh" || return 0
+    systemctl -q is-active ssh.service || return 0
+    ! systemctl -q is-active ssh.socket || return 0
+    [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
+    listen_said=$(sshd -T 2>&1) || {
+        # A rollback may be what repairs them.
+        ! grep -q "'restore'" "$DIR/steps.sh" || return 0
+        refuse prepare "sshd refuses its own files as they are now: $(printf '%s' "$listen_said" | one_line)"
+    }
+    listen_wanted=$(printf '%s\n' "$listen_said" | sed -n 's/^listenaddress //p')
+    for listen_one in $listen_wanted; do
+        listen_address=$(printf '%s' "${listen_one%:*}" | tr -d '[]')
+        case $listen_address in 0.0.0.0 | ::) continue ;; esac
+        ip -o address show | grep -qF " ${listen_address%%%*}/" ||
+            refuse prepare "sshd would not come back from a reload: its files say ListenAddress $listen_address, which is no address of this node"
+    done
+    for listen_port in $(ss -Hltnp 2>/dev/null | grep '"sshd"' | sed 's/^[^ ]* *[^ ]* *[^ ]* *[^ ]*:\([0-9]*\) .*/\1/' | sort -u); do
+        printf '%s\n' "$listen_wanted" | grep -q ":$listen_port\$" ||
+            refuse prepare "sshd would stop listening on port $listen_port at its next reload, by its files as they are now; reload it by hand first"
     done
 }
 
@@ -132,7 +160,7 @@ save_restore() {
         save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES
         ;;
     user)
-        save_home="$(sed -n 5p "$restore_from/arguments")"
+        save_home=$(sed -n 4p "$restore_from/arguments")
         [ ! -d "$save_home" ] || cp -a -- "$save_home" "$DIR/before/$1/home" || return 1
         # shellcheck disable=SC2086
         save_set accounts $ACCOUNT_FILES
@@ -151,7 +179,8 @@ take_baseline() {
 }
 
 prepare() {
-    mkdir -p "$DIR/before"
+    check_sshd_is_reloadable
+    mkdir -p "$DIR/before" || refuse prepare 'no room on the disk for the means to undo'
     STAGE=
     # shellcheck disable=SC2317,SC2329
     stage() { STAGE=$1; }
@@ -412,7 +441,7 @@ step_user_aging() { # NAME MIN MAX WARN INACTIVE
 # shellcheck disable=SC2317,SC2329
 step_unit() { # UNIT VERB
     case $2 in
-    reload) systemctl reload "$1" ;;
+    reload) ! systemctl -q is-active "$1" || systemctl reload "$1" ;;
     try-restart) systemctl try-restart "$1" ;;
     enable-now) systemctl -q enable --now "$1" ;;
     disable-now) systemctl -q disable --now "$1" ;;
@@ -425,9 +454,10 @@ step_restore() { # RUN NUMBER
     /bin/sh "$DIR/undo.sh" step "$1" "$2" "$DIR"
 }
 
-# sshd re-executes itself on reload; it must be listening again and say what was promised.
+# sshd re-executes itself on reload: it must be there again, and say what was promised.
 check_live_sshd() {
     case $RELOADS in *ssh.service*) ;; *) return 0 ;; esac
+    sshd_settles || fail "sshd did not come back after the reload: $(sshd_last_words)"
     for expectation in "$DIR"/data/*.sshd; do
         [ -e "$expectation" ] || continue
         live_error=$(expect_sshd "$expectation" 2>&1) || fail "live sshd: $(printf '%s' "$live_error" | one_line)"
@@ -490,3 +520,4 @@ journal "window $COMMIT_WINDOW"
 while [ -e "$DIR/open" ]; do
     sleep 0.2
 done
+[ ! -e "$DIR/committed" ] || close_run

@@ -10,11 +10,12 @@ mkdir -p "$RUNS" && chmod 0700 /var/lib/pve-harden "$RUNS" || {
     emit refused 0 'the folder /var/lib/pve-harden/runs could not be made'
     exit 0
 }
-for old in "$RUNS"/.*.new; do
-    [ ! -d "$old" ] || rm -rf "$old"
-done
-for old in "$RUNS"/*/refused; do
-    [ ! -e "$old" ] || rm -rf "${old%/refused}"
+# What earlier runs left that never began; younger ones may belong to somebody who is at it right now.
+find "$RUNS" -mindepth 1 -maxdepth 1 -name '.*.new' -mmin +60 -exec rm -rf {} +
+for old in "$RUNS"/*/new "$RUNS"/*/refused; do
+    [ -n "$(find "$old" -mmin +2 2>/dev/null)" ] || continue
+    old=${old%/*}
+    systemctl -q is-active "pve-harden-apply-${old##*/}" || rm -rf "$old"
 done
 
 receive() {
@@ -30,7 +31,7 @@ if ! receive 2>/dev/null; then
 fi
 
 start_error=$(systemd-run --quiet --collect --unit="pve-harden-apply-$RUN" --property=Type=exec \
-    --property=TimeoutStopSec=5 --property=OOMScoreAdjust=-900 --property="ExecStopPost=/bin/sh $DIR/undo.sh exit" \
+    --property=TimeoutStopSec=5 --property=OOMScoreAdjust=-900 --property="ExecStopPost=-/bin/sh $DIR/undo.sh exit" \
     --property=Environment=HOME=/root /bin/sh "$DIR/apply.sh" 2>&1) || {
     rm -rf "$DIR"
     emit refused 0 "systemd would not start the run: $start_error"
@@ -39,8 +40,9 @@ start_error=$(systemd-run --quiet --collect --unit="pve-harden-apply-$RUN" --pro
 
 seen=0
 decided=
-while [ -z "$decided" ]; do
-    total=$(wc -l <"$DIR/journal")
+quiet=0
+while [ -z "$decided" ] && [ -d "$DIR" ]; do
+    total=$(wc -l <"$DIR/journal") || break
     while [ "$seen" -lt "$total" ]; do
         seen=$((seen + 1))
         line=$(sed -n "${seen}p" "$DIR/journal")
@@ -49,6 +51,10 @@ while [ -z "$decided" ]; do
         'committed '* | undone | 'refused '*) decided=yes ;;
         esac
     done
-    [ -n "$decided" ] || sleep 0.1
+    [ -z "$decided" ] || break
+    sleep 0.1
+    # Decided, but whoever should have written it down did not: the operator's side asks for the outcome then.
+    [ -e "$DIR/new" ] || [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ] || quiet=$((quiet + 1))
+    [ "$quiet" -lt 100 ] || break
 done
 [ ! -e "$DIR/refused" ] || rm -rf "$DIR"

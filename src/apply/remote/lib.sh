@@ -3,9 +3,12 @@
 # util-linux and passwd; neither the network nor pve-harden nor quorum. DIR is the run's folder, set by the caller.
 #
 # One file name holds the run's outcome, and only rename(2) moves it, so that commit and undo cannot both win:
-#   new -> open -> committed | undoing -> undone          committed -> undoing | rolled-back
+#   new -> open | refused      open -> committed | undoing      undoing -> undone      committed -> undoing | rolled-back
+# What follows from an outcome is done by close_run, by whoever is left to do it; the journal's last line says that it
+# is done.
 
 set -u
+WHEN=running # boot: systemd is still starting jobs
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
@@ -41,8 +44,10 @@ outcome() {
     echo unknown
 }
 
+# The rename decides; a disk that fails to sync afterwards does not make it undone.
 move_outcome() { # FROM TO
-    mv -T "$DIR/$1" "$DIR/$2" 2>/dev/null && sync "$DIR"
+    mv -T "$DIR/$1" "$DIR/$2" 2>/dev/null || return 1
+    sync "$DIR" || :
 }
 
 booted() {
@@ -213,6 +218,37 @@ restore_set() { # BEFORE-DIR of a set
     return "$restore_status"
 }
 
+# ---- sshd -------------------------------------------------------------------------------------------------------
+
+# A daemon that cannot live with its settings dies a moment after its reload, and systemd starts it some times more: it
+# counts as back when it has been the same process for a while.
+sshd_settles() {
+    ! systemctl -q is-active ssh.socket || return 0
+    settle_tries=100
+    settle_same=0
+    settle_before=
+    while [ "$settle_tries" -gt 0 ]; do
+        settle_tries=$((settle_tries - 1))
+        settle_now=$(systemctl show -p ActiveState,MainPID --value ssh.service | tr '\n' ' ')
+        case $settle_now in
+        *failed* | *inactive*) return 1 ;;
+        *'active'*)
+            if [ "$settle_now" = "$settle_before" ]; then settle_same=$((settle_same + 1)); else settle_same=0; fi
+            [ "$settle_same" -lt 5 ] || return 0
+            ;;
+        esac
+        settle_before=$settle_now
+        sleep 0.1
+    done
+    return 1
+}
+
+sshd_last_words() {
+    sshd_words=$(journalctl -q -o cat -n 40 -t sshd -t sshd-session 2>/dev/null |
+        grep -iE 'error|fatal|bad|cannot|failed|unsupported|invalid' | tail -n 2 | one_line)
+    printf '%s' "${sshd_words:-its journal gives no reason}"
+}
+
 # ---- guard ------------------------------------------------------------------------------------------------------
 
 # arm SECONDS: a new timer first, then the old one goes, so that the node is never without a guard.
@@ -273,8 +309,7 @@ install_boot_units() {
 		# Undoes every run that was neither committed nor undone when the node stopped.
 		for d in /var/lib/pve-harden/runs/*/; do
 		    d=${d%/}
-		    [ -e "$d/open" ] || [ -e "$d/undoing" ] || continue
-		    /bin/sh "$d/undo.sh" "boot-$1" || failed=1
+		    [ ! -f "$d/undo.sh" ] || /bin/sh "$d/undo.sh" "boot-$1" || failed=1
 		done
 		exit "${failed:-0}"
 	SCRIPT
@@ -287,32 +322,61 @@ install_boot_units() {
         systemctl daemon-reload
 }
 
-remove_boot_units() { # running|boot
-    for other in "$ROOT"/runs/*/open "$ROOT"/runs/*/undoing; do
+# Another run that is about to begin has installed them, too.
+remove_boot_units() {
+    for other in "$ROOT"/runs/*/new "$ROOT"/runs/*/open "$ROOT"/runs/*/undoing; do
         [ ! -e "$other" ] || return 0
     done
-    rm -f "$UNITS/pve-harden-undo-boot.service" "$UNITS/pve-harden-undo-pve.service" "$ROOT/undo-at-boot.sh" \
+    [ -e "$UNITS/pve-harden-undo-boot.service" ] || [ -e "$ROOT/undo-at-boot.sh" ] || return 0
+    rm -f "$UNITS/pve-harden-undo-boot.service" "$UNITS/pve-harden-undo-pve.service" \
         "$UNITS/multi-user.target.wants/pve-harden-undo-boot.service" \
         "$UNITS/multi-user.target.wants/pve-harden-undo-pve.service" \
         "$UNITS/ssh.service.wants/pve-harden-undo-boot.service"
     rmdir "$UNITS/ssh.service.wants" 2>/dev/null
-    rm -f /run/motd.d/pve-harden
+    rm -f /run/motd.d/pve-harden "$ROOT/undo-at-boot.sh"
     # At boot the manager is still starting jobs from these units; it forgets them at the next reload.
-    [ "$1" = boot ] || ! booted || systemctl daemon-reload 2>/dev/null
+    [ "$WHEN" = boot ] || ! booted || systemctl daemon-reload 2>/dev/null
     return 0
 }
 
-# ---- commit -----------------------------------------------------------------------------------------------------
+# ---- commit and close -------------------------------------------------------------------------------------------
 
 # commit WHO: the only way a run becomes permanent.
 commit() {
+    printf '%s\n' "$1" >"$DIR/confirmed-by"
     move_outcome open committed || return 1
-    journal "committed $1"
-    disarm
-    rm -rf "$DIR/reserve" "$DIR/data" "$DIR/candidate"
-    write_state
-    mark_rolled_back
-    remove_boot_units running
+    close_run || :
+}
+
+closed() {
+    tail -n 1 "$DIR/journal" 2>/dev/null | grep -qE '^[0-9]+ (committed .*|undone|refused .*)$'
+}
+
+# Whatever must follow the decision. Whoever took it may be gone (its login was cut, it was killed, the power failed):
+# the unit that applies, the guard and the next boot come here as well, one at a time, and the timers go last.
+close_run() {
+    (
+        flock 8
+        ! closed || exit 0
+        close_word=$(outcome)
+        case $close_word in
+        committed)
+            rm -rf "$DIR/reserve" "$DIR/data" "$DIR/candidate"
+            write_state
+            mark_rolled_back
+            close_word="committed $(cat "$DIR/confirmed-by" 2>/dev/null)"
+            ;;
+        undone) rm -rf "$DIR/reserve" "$DIR/data" "$DIR/candidate" ;;
+        refused)
+            rm -rf "$DIR/reserve" "$DIR/data" "$DIR/before"
+            close_word="refused $(cat "$DIR/refused-because" 2>/dev/null || echo 'broken the run ended before its first change')"
+            ;;
+        *) exit 0 ;;
+        esac
+        remove_boot_units
+        disarm
+        journal "$close_word"
+    ) 8>>"$DIR/close.lock"
 }
 
 # A committed rollback closes the runs it undid.

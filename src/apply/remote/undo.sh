@@ -16,6 +16,8 @@ cd / || exit 1
 FAILED=
 KEPT=
 BY=
+FIRST=
+case $MODE in boot-*) WHEN=boot ;; esac
 
 complain() { # NUMBER TEXT
     FAILED="$FAILED $1"
@@ -24,42 +26,58 @@ complain() { # NUMBER TEXT
 
 # ---- taking the run over ----------------------------------------------------------------------------------------
 
+# Answers whether there is something to undo.
 claim() {
-    rm -f "$DIR/reserve"
     case $(outcome) in
-    open) move_outcome open undoing || exit 0 ;;
+    open)
+        if move_outcome open undoing; then first_to_undo; else [ -e "$DIR/undoing" ]; fi
+        ;;
     undoing) ;;
-    committed) [ "$MODE" = console ] && move_outcome committed undoing || exit 0 ;;
+    committed)
+        [ "$MODE" = console ] || return 1
+        # The node may lose power in the middle of this as well.
+        install_boot_units
+        move_outcome committed undoing && first_to_undo
+        ;;
     new)
         move_outcome new refused
-        exit 0
+        return 1
         ;;
-    *) exit 0 ;;
+    *) return 1 ;;
     esac
-    journal "undoing $MODE"
 }
 
-# Nothing may go on changing while it is put back. The unit that applies is stopped with all its children; apply.sh
-# itself comes here by exec when a step failed.
-stop_apply() {
-    booted || return 0
-    [ "$MODE" = failure ] || systemctl stop "pve-harden-apply-$RUN.service" 2>/dev/null
-    if [ "$MODE" = guard ] || [ "$MODE" = failure ]; then
-        # This very process runs in one of the guard's services; its timers are all that must go.
-        systemctl stop "pve-harden-guard-$RUN-*.timer" 2>/dev/null
-    else
-        systemctl stop "pve-harden-guard-$RUN-*.timer" "pve-harden-guard-$RUN-*.service" 2>/dev/null
+first_to_undo() {
+    FIRST=yes
+    rm -f "$DIR/reserve"
+    journal "undoing $MODE"
+    return 0
+}
+
+# Nothing may go on changing while it is put back. The unit that applies is stopped with all its children; its end
+# starts the guard, which waits here until this undo is done, or goes on with it should this one be killed.
+take_over() {
+    exec 7>>"$DIR/undo.lock"
+    if booted && [ "$MODE" != failure ]; then
+        systemctl stop "pve-harden-apply-$RUN.service" 2>/dev/null
     fi
+    flock 7
+    [ -e "$DIR/undoing" ] || exit 0
     exec 9>/run/pve-harden.lock
     flock -w 30 9 || true
-    [ -e "$DIR/undoing" ] || exit 0
+    go_on
+}
+
+# An undo that was cut is taken up from its beginning; each step may be restored twice.
+go_on() {
+    [ -n "$FIRST" ] || journal "undoing $MODE"
 }
 
 # An interrupted dpkg would leave a package half configured; packages themselves stay.
 settle_packages() {
     grep -qx packages "$DIR"/before/*/step 2>/dev/null || return 0
     [ -z "$(dpkg --audit 2>/dev/null)" ] ||
-        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 timeout 300 dpkg --configure -a --force-confold </dev/null >>"$DIR/apt.log" 2>&1 || true
+        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 timeout 300 dpkg --configure -a --force-confold </dev/null >>"$DIR/apt.log" 2>&1 7>&- 9>&- || true
 }
 
 # ---- steps, newest first ----------------------------------------------------------------------------------------
@@ -262,7 +280,9 @@ reload_units() {
     for unit in $(printf '%s\n' $RELOADS | sort -u); do
         if [ "$unit" = ssh.service ]; then
             systemctl reset-failed ssh.service 2>/dev/null
-            systemctl reload-or-restart ssh.service || complain ssh 'sshd did not come back'
+            systemctl reload-or-restart ssh.service 2>/dev/null && sshd_settles ||
+                { systemctl restart ssh.service 2>/dev/null && sshd_settles; } ||
+                complain ssh "sshd did not come back: $(sshd_last_words)"
         else
             systemctl try-reload-or-restart "$unit" || complain "$unit" 'did not come back'
         fi
@@ -298,17 +318,18 @@ undo_all() {
     return 0
 }
 
+# The guard tries again and again, ever less often.
 finish() {
     if [ -n "$FAILED" ]; then
         mkdir -p /run/motd.d 2>/dev/null
         printf '\n  pve-harden: the undo of run %s failed; run /usr/local/sbin/pve-harden-undo as root.\n\n' "$RUN" >/run/motd.d/pve-harden 2>/dev/null
+        echo x >>"$DIR/attempts"
+        tries=$(wc -l <"$DIR/attempts")
+        [ "$MODE" != guard ] || sleep "$((tries < 12 ? tries * 5 : 60))"
         exit 1
     fi
-    rm -rf "$DIR/data" "$DIR/candidate"
-    journal undone
     move_outcome undoing undone
-    case $MODE in boot-*) remove_boot_units boot ;; *) remove_boot_units running ;; esac
-    disarm
+    close_run
 }
 
 has_pmxcfs_steps() {
@@ -373,24 +394,32 @@ step)
     exit
     ;;
 boot-pve)
-    [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ] || exit 0
-    has_pmxcfs_steps || exit 0
-    mountpoint -q /etc/pve || exit 1
+    if [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ]; then
+        has_pmxcfs_steps || exit 0
+        mountpoint -q /etc/pve || exit 1
+    fi
+    ;;
+exit)
+    # The unit that applies ended; when that left the run open the guard need not wait for its time.
+    if [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ]; then
+        systemctl start --no-block "pve-harden-guard-$RUN-$(cat "$DIR/guard").service"
+        exit 0
+    fi
     ;;
 esac
 
-# The unit that applies ended without a decision: the guard need not wait for its time.
-if [ "$MODE" = exit ]; then
-    [ -e "$DIR/open" ] || exit 0
-    systemctl start --no-block "pve-harden-guard-$RUN-$(cat "$DIR/guard").service"
+claim || {
+    close_run
     exit 0
-fi
-
-claim
-case $MODE in boot-*) ;; *) stop_apply ;; esac
+}
+case $MODE in
+boot-*) go_on ;;
+*) take_over ;;
+esac
 settle_packages
 undo_all
 if [ "$MODE" = boot-local ] && has_pmxcfs_steps; then
-    exit 0
+    [ -z "$FAILED" ]
+    exit
 fi
 finish
