@@ -167,7 +167,7 @@ fn other_run(facts: &Facts, plan: &Plan) -> Option<String> {
 }
 
 fn last_committed(facts: &Facts) -> Option<&RunFact> {
-    facts.runs.known()?.iter().rev().find(|run| run.outcome == "committed")
+    facts.runs.known()?.iter().rev().find(|run| run.outcome == "committed" && run.meta["verb"] != "rollback")
 }
 
 /// What the last run left and somebody changed since, as far as this plan changes it again.

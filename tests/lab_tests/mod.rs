@@ -1,5 +1,6 @@
 //! Promises, shown on lab nodes with the real components.
 
+mod faults;
 mod input;
 mod packages;
 mod passwords;
