@@ -274,7 +274,8 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
     let mut newest = lost.to_owned();
     let mut pause = Duration::from_secs(1);
     while Instant::now() < state.deadline + AFTER_DEADLINE {
-        let wait = (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs().min(ONE_QUESTION);
+        let wait =
+            (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs().min(ONE_QUESTION);
         let text = format!("RUN={}\nWAIT={wait}\n{STATUS}", quote::shell(&state.run.id));
         match timeout_at(state.deadline + AFTER_DEADLINE + Duration::from_secs(10), node.run(&Program::new(&text)))
             .await

@@ -119,9 +119,12 @@ impl Node {
 
     /// The one name that holds the newest run's outcome.
     fn outcome(&self) -> String {
-        self.on(&format!("cd {} && ls -d new open committed undoing undone refused rolled-back 2>/dev/null; true", self.newest()))
-            .trim()
-            .to_owned()
+        self.on(&format!(
+            "cd {} && ls -d new open committed undoing undone refused rolled-back 2>/dev/null; true",
+            self.newest()
+        ))
+        .trim()
+        .to_owned()
     }
 
     /// The node will stand still when the journal has so many lines.
@@ -176,10 +179,9 @@ impl Node {
         let login = self.lab.root_password_login(self.name);
         assert_eq!(login.status, 0, "{when}: root's password login: {}\n{}", login.stderr, self.journal());
         assert_same(&self.before, &self.lab.fingerprint(self.name), when);
-        let left = self.on(
-            "ls -d /var/lib/pve-harden/undo-at-boot.sh /etc/systemd/system/pve-harden* /run/motd.d/pve-harden \
-             /var/lib/pve-harden/runs/.*.new 2>/dev/null; flock -n /run/pve-harden.lock true || echo locked",
-        );
+        let left = self
+            .on("ls -d /var/lib/pve-harden/undo-at-boot.sh /etc/systemd/system/pve-harden* /run/motd.d/pve-harden \
+             /var/lib/pve-harden/runs/.*.new 2>/dev/null; flock -n /run/pve-harden.lock true || echo locked");
         assert_eq!(left, "", "{when}: left behind");
     }
 

@@ -15,7 +15,10 @@ fn lines_of_a_good_run(node: &Node) -> usize {
 
 /// The last line tells of the commit. At the one before it the login that confirms is already on its way.
 fn assert_possible(outcome: &str, line: usize, lines: usize) {
-    assert!(if line == lines { outcome == "committed" } else { outcome == "undone" || line + 1 == lines }, "{line}: {outcome}");
+    assert!(
+        if line == lines { outcome == "committed" } else { outcome == "undone" || line + 1 == lines },
+        "{line}: {outcome}"
+    );
 }
 
 #[test]

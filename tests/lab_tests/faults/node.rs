@@ -6,7 +6,10 @@ use crate::support::lab::Said;
 /// Seconds between two journal lines, the first of each kind.
 fn seconds_between(journal: &str, from: &str, to: &str) -> i64 {
     let time = |word: &str| {
-        let line = journal.lines().find(|line| line.split(' ').nth(1) == Some(word)).unwrap_or_else(|| panic!("no {word}:\n{journal}"));
+        let line = journal
+            .lines()
+            .find(|line| line.split(' ').nth(1) == Some(word))
+            .unwrap_or_else(|| panic!("no {word}:\n{journal}"));
         line.split(' ').next().unwrap().parse::<i64>().unwrap()
     };
     time(to) - time(from)
@@ -46,7 +49,9 @@ fn a_killed_run_or_undo_is_taken_over() {
     let forward = node.journal().lines().count() - undo_lines.len();
 
     // The undo itself, at some of its lines, whoever began it.
-    for (place, mode) in [(1, "operator"), (undo_lines.len() / 2, "operator"), (undo_lines.len() - 1, "guard"), (2, "guard")] {
+    for (place, mode) in
+        [(1, "operator"), (undo_lines.len() / 2, "operator"), (undo_lines.len() - 1, "guard"), (2, "guard")]
+    {
         let when = format!("undo by {mode} killed at its line {place}");
         node.hold_at(forward + place);
         let mut tool = apply();
@@ -67,8 +72,7 @@ fn a_killed_run_or_undo_is_taken_over() {
 fn sshd_that_does_not_come_back_is_put_back() {
     let Some(mut node) = Node::up("faults-sshd") else { return };
     // A daemon that passes every check of its files and dies of the new ones when it starts.
-    node.on(
-        "mv /usr/sbin/sshd /usr/sbin/sshd.real; cat >/usr/sbin/sshd <<'SCRIPT'
+    node.on("mv /usr/sbin/sshd /usr/sbin/sshd.real; cat >/usr/sbin/sshd <<'SCRIPT'
 #!/bin/bash
 if [ \"$1\" = -D ] && ls /etc/ssh/sshd_config.d/*pve-harden* >/dev/null 2>&1; then
     echo 'fatal: the lab does not want this' | systemd-cat -t sshd
@@ -76,8 +80,7 @@ if [ \"$1\" = -D ] && ls /etc/ssh/sshd_config.d/*pve-harden* >/dev/null 2>&1; th
 fi
 exec -a /usr/sbin/sshd /usr/sbin/sshd.real \"$@\"
 SCRIPT
-chmod 755 /usr/sbin/sshd; systemctl restart ssh",
-    );
+chmod 755 /usr/sbin/sshd; systemctl restart ssh");
     node.before = node.lab.fingerprint(node.name);
     let said = end(start(node.apply(&[]))).exits(5);
     assert!(said.stderr.contains("sshd did not come back"), "{}", said.stderr);
@@ -103,7 +106,8 @@ fn a_reload_that_would_shut_the_door_is_refused() {
 fn a_reboot_inside_the_window_undoes_before_sshd_starts() {
     let Some(node) = Node::up("faults-reboot") else { return };
     for cut in [&[][..], &["--power-cut"]] {
-        let tool = start(node.apply_with(&super::CONTROLS, &["--yes"], &["--confirm", "manual", "--commit-window", "4m"]));
+        let tool =
+            start(node.apply_with(&super::CONTROLS, &["--yes"], &["--confirm", "manual", "--commit-window", "4m"]));
         node.wait_for_line(" window ");
         node.lab.lab(["reboot", node.name].iter().chain(cut)).exits(0);
         let said = end(tool).exits(5);

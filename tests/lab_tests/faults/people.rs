@@ -21,7 +21,8 @@ fn a_second_run_is_refused_and_the_first_unharmed() {
     node.wait_until_held(&mut first);
     let second = |when: &str| {
         let said = Said::of(&node.apply_with(&OTHER, &["--yes"], &[]).output().unwrap()).exits(4);
-        let busy = said.stderr.contains("another run is working") || said.stderr.contains("neither committed nor undone");
+        let busy =
+            said.stderr.contains("another run is working") || said.stderr.contains("neither committed nor undone");
         assert!(busy && said.stderr.contains("nothing was changed on pve1"), "{when}: {}", said.stderr);
     };
     second("while it prepares");
@@ -106,7 +107,10 @@ fn a_plan_that_became_stale_at_the_question_is_refused() {
     session.types("y");
     let (status, shown) = session.ends();
     assert_eq!(status, 4, "{shown}");
-    assert!(shown.contains("nothing was changed on pve1") && shown.contains("/etc/sudoers.d/pve-harden-admins"), "{shown}");
+    assert!(
+        shown.contains("nothing was changed on pve1") && shown.contains("/etc/sudoers.d/pve-harden-admins"),
+        "{shown}"
+    );
     node.wait_until_settled();
     let before = std::mem::replace(&mut node.before, changed);
     node.assert_as_before("stale");

@@ -34,14 +34,26 @@ fn an_account_with_data_of_its_own_is_locked_not_deleted() {
     commit(&node);
     node.on("echo precious >/home/ops/notes; chown ops: /home/ops/notes");
     let said = node.harden(&["rollback", "pve1", "--yes"]).exits(0);
-    assert!(format!("{}{}", said.stdout, said.stderr).contains("locked, not deleted"), "{}\n{}", said.stdout, said.stderr);
+    assert!(
+        format!("{}{}", said.stdout, said.stderr).contains("locked, not deleted"),
+        "{}\n{}",
+        said.stdout,
+        said.stderr
+    );
     node.wait_until_settled();
     node.lab.root_password_login("pve1").exits(0);
-    assert_eq!(node.on("cat /home/ops/notes; getent shadow ops | cut -c1-5; [ ! -e /home/ops/.ssh/authorized_keys ]"), "precious\nops:!\n");
+    assert_eq!(
+        node.on("cat /home/ops/notes; getent shadow ops | cut -c1-5; [ ! -e /home/ops/.ssh/authorized_keys ]"),
+        "precious\nops:!\n"
+    );
     assert_ne!(node.lab.ssh("pve1", &[], "true").status, 0, "the key does not open the account any more");
     let others = |text: &str| -> String {
         text.lines()
-            .filter(|line| !["home/ops", "passwd", "shadow", "group", "subuid", "subgid", ".pwd.lock"].iter().any(|word| line.contains(word)))
+            .filter(|line| {
+                !["home/ops", "passwd", "shadow", "group", "subuid", "subgid", ".pwd.lock"]
+                    .iter()
+                    .any(|word| line.contains(word))
+            })
             .map(|line| format!("{line}\n"))
             .collect()
     };
