@@ -14,6 +14,8 @@ use crate::transport::quote;
 
 const PROVE: &str = include_str!("remote/prove.sh");
 const STATUS: &str = include_str!("remote/status.sh");
+/// A window that a damaged journal could make of itself is cut to this, in seconds.
+const LONGEST_WINDOW: u64 = 7200;
 /// How long the outcome is looked for after the node's own deadline has passed: the undo itself takes time.
 const AFTER_DEADLINE: Duration = Duration::from_secs(30);
 /// Silence after the deadline that counts as a lost link. The guard speaks within 3 s when the node is well.
@@ -189,6 +191,19 @@ impl State<'_> {
         }
     }
 
+    /// The node's own deadline, from its journal and its clock.
+    fn take_deadline(&mut self, frames: &[Frame]) {
+        let body = |name: &str| {
+            frames.iter().find(|frame| frame.name == name).map(|frame| String::from_utf8_lossy(&frame.body))
+        };
+        let Some(now) = body("now").and_then(|text| text.trim().parse::<i64>().ok()) else { return };
+        let entries = journal::parse_all(&body("journal").unwrap_or_default());
+        let last = entries.iter().rev().find_map(|entry| entry.event.deadline().map(|seconds| entry.time + seconds));
+        if let Some(left) = last.and_then(|end| u64::try_from(end - now).ok()) {
+            self.deadline = Instant::now() + Duration::from_secs(left.min(LONGEST_WINDOW));
+        }
+    }
+
     /// Takes one journal line in; answers when it decides the run.
     fn settle(&mut self, entry: &Entry) -> Option<Outcome> {
         match &entry.event {
@@ -273,9 +288,14 @@ async fn request_undo<N: Node>(node: &N, run: &Run) {
 async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: impl FnMut(&Entry)) -> Outcome {
     let mut newest = lost.to_owned();
     let mut pause = Duration::from_secs(1);
+    let mut asked = false;
     while Instant::now() < state.deadline + AFTER_DEADLINE {
-        let wait =
-            (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs().min(ONE_QUESTION);
+        // The first question is answered at once: a run that waits for a login it will never get need not go on.
+        let wait = if asked || state.run.manual {
+            (state.deadline + AFTER_DEADLINE).saturating_duration_since(Instant::now()).as_secs().min(ONE_QUESTION)
+        } else {
+            0
+        };
         let text = format!("RUN={}\nWAIT={wait}\n{STATUS}", quote::shell(&state.run.id));
         match timeout_at(state.deadline + AFTER_DEADLINE + Duration::from_secs(10), node.run(&Program::new(&text)))
             .await
@@ -283,6 +303,11 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
             Ok(Ok(frames)) => {
                 if let Some(outcome) = read_status(state, &frames, lost, &mut told) {
                     return outcome;
+                }
+                state.take_deadline(&frames);
+                if !asked && !state.run.manual {
+                    asked = true;
+                    request_undo(node, state.run).await;
                 }
             }
             Ok(Err(error)) => newest = error.to_string(),

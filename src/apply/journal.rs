@@ -109,6 +109,17 @@ impl Event {
         matches!(self, Self::Armed { .. } | Self::Stage { .. } | Self::Proof { .. } | Self::Window { .. })
     }
 
+    /// Seconds after this line until the guard fires.
+    pub fn deadline(&self) -> Option<i64> {
+        match self {
+            Self::Armed { seconds }
+            | Self::Stage { seconds, .. }
+            | Self::Proof { seconds, .. }
+            | Self::Window { seconds } => Some(i64::from(*seconds)),
+            _ => None,
+        }
+    }
+
     /// Whether the run's outcome is known after this line.
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Committed { .. } | Self::Undone | Self::Refused { .. })

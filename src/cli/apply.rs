@@ -189,24 +189,24 @@ async fn carry_out_all(
     results: &mut Vec<NodeResult>,
 ) -> u8 {
     let mut worst = 0;
+    let stop = run::Stop::listen();
     let mut waiting = prepared.into_iter();
     loop {
         let group: Vec<Prepared> = waiting.by_ref().take(usize::from(args.serial)).collect();
         if group.is_empty() {
             return worst;
         }
-        if worst != 0 {
+        if worst != 0 || stop.came() {
+            worst = worst.max(Kind::Refused.exit_code());
             for Prepared { ready, .. } in group {
-                output.say(&format!(
-                    "nothing was changed on {}: a node before it did not end as wanted",
-                    ready.plan.node
-                ));
+                let why = if stop.came() { "interrupted" } else { "a node before it did not end as wanted" };
+                output.say(&format!("nothing was changed on {}: {why}", ready.plan.node));
                 results.push(NodeResult::new(&ready, "not-begun", 0));
                 farewell(connector, ready).await;
             }
             continue;
         }
-        let ended = join_all(group.into_iter().map(|prepared| Box::pin(carry_out(connector, prepared)))).await;
+        let ended = join_all(group.into_iter().map(|prepared| Box::pin(carry_out(connector, prepared, &stop)))).await;
         for (ready, result) in ended {
             let code = tell_result(&ready, &result, args, output);
             worst = worst.max(code);
@@ -217,10 +217,11 @@ async fn carry_out_all(
     }
 }
 
-async fn carry_out(connector: &Connector, prepared: Prepared) -> (Ready, Result<String>) {
+async fn carry_out(connector: &Connector, prepared: Prepared, stop: &run::Stop) -> (Ready, Result<String>) {
     let Prepared { ready, order, program, login, sudo } = prepared;
     let stages: Vec<_> = ready.plan.changes.iter().map(|change| change.stage).collect();
-    let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, &stages, (login, sudo)).await;
+    let way = run::Way { stages: &stages, login, sudo, stop };
+    let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, way).await;
     (ready, driven.map(|()| order.meta.id))
 }
 

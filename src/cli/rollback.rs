@@ -46,7 +46,9 @@ pub async fn run(args: Rollback, output: Output) -> Result<u8> {
     };
     let order = run::order(&policy, &node.facts, node.connection.user(), &intent)?;
     let program = bundle::rollback_program(&order, &chosen.steps, args.force)?;
-    let result = run::drive(&connector, &node, &policy, &program, &order, &[], (Login::Anybody, None)).await;
+    let stop = run::Stop::listen();
+    let way = run::Way { stages: &[], login: Login::Anybody, sudo: None, stop: &stop };
+    let result = run::drive(&connector, &node, &policy, &program, &order, way).await;
     connector.tell(&name, What::Finished);
     let _ = node.connection.close().await;
     result?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::ToSpan as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::connect::{Connector, Node};
 use super::terminal::Terminal;
@@ -54,8 +55,37 @@ pub async fn before_changes<T>(work: impl Future<Output = Result<T>>) -> Result<
     }
 }
 
+/// Whether the operator wants out, from the first signal on: also one that comes between two nodes counts.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Listens from now on, for the rest of the command.
+    pub fn listen() -> Self {
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            interrupted().await;
+            sender.send_replace(true);
+            sender.closed().await;
+        });
+        Self(receiver)
+    }
+
+    /// Whether a signal came.
+    pub fn came(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves when one has come.
+    async fn wait(mut self) {
+        if self.0.wait_for(|came| *came).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Resolves at Ctrl-C, SIGTERM or SIGHUP; never when none of them can be caught.
-pub async fn interrupted() {
+async fn interrupted() {
     let (Ok(mut int), Ok(mut term), Ok(mut hup)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
     else {
@@ -168,16 +198,26 @@ pub fn proving_login(plan: &Plan, manual: bool) -> Login {
     }
 }
 
-/// Drives the run and turns its outcome into a result. `sudo` is the proving administrator's new password, if any;
-/// `stages` has the stage of each of the run's steps.
+/// How one run is driven.
+pub struct Way<'a> {
+    /// The stage of each of the run's steps.
+    pub stages: &'a [Stage],
+    /// Who proves.
+    pub login: Login,
+    /// The proving administrator's new password, if there is one.
+    pub sudo: Option<Secret>,
+    /// Whether the operator wants out.
+    pub stop: &'a Stop,
+}
+
+/// Drives the run and turns its outcome into a result.
 pub async fn drive(
     connector: &Connector,
     node: &Node,
     policy: &Policy,
     program: &Program,
     order: &Order,
-    stages: &[Stage],
-    (login, sudo): (Login, Option<Secret>),
+    Way { stages, login, sudo, stop }: Way<'_>,
 ) -> Result<()> {
     let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual };
     let ways = SshNode {
@@ -186,7 +226,7 @@ pub async fn drive(
         operator: Arc::clone(connector.operator()),
     };
     let mut teller = Teller { connector, order, stages, current: 0 };
-    let outcome = Box::pin(engine::drive(&ways, program, &run, interrupted(), |entry| teller.tell(entry))).await;
+    let outcome = Box::pin(engine::drive(&ways, program, &run, stop.clone().wait(), |entry| teller.tell(entry))).await;
     match outcome {
         Outcome::Committed => Ok(()),
         other => Err(failure(other, &policy.host.name, &order.meta.id)),

@@ -70,7 +70,7 @@ enum Verdict<'a> {
     TooMany,
 }
 
-fn verdict<'a>(line: &'a str) -> Option<Verdict<'a>> {
+fn verdict(line: &str) -> Option<Verdict<'_>> {
     if line.starts_with("Host key verification failed") || line.contains("authenticity of host") {
         Some(Verdict::HostKey)
     } else if line.contains("Permission denied (") {

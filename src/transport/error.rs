@@ -192,7 +192,8 @@ impl Error {
 
     /// The same refusal with those before it.
     pub(super) fn after(mut self, refused: &[String]) -> Self {
-        let told: String = refused.iter().map(|refusal| format!("; before that, {refusal}")).collect();
+        let told: Vec<String> = refused.iter().map(|refusal| format!("; before that, {refusal}")).collect();
+        let told = told.concat();
         match &mut self {
             Self::Auth { detail, .. } => detail.push_str(&told),
             Self::PasswordMissing { before, .. } => *before = told,

@@ -64,7 +64,7 @@ impl Connection {
             match Self::open(target, credentials, operator).await {
                 Ok(connection) => return Ok((place, connection)),
                 Err(error @ (Error::Auth { wrong_password: false, .. } | Error::PasswordMissing { .. })) => {
-                    refused.extend(std::mem::replace(&mut last, error).refusal())
+                    refused.extend(std::mem::replace(&mut last, error).refusal());
                 }
                 Err(error) => return Err(error),
             }

@@ -9,7 +9,7 @@ use pve_harden::render::{Palette, explain};
 const HEAD: &str =
     "<!-- Made by `make docs` from the catalogue; `pve-harden explain` prints the same. -->\n\n# Controls\n";
 
-/// With UPDATE_DOCS in the environment the page is written instead of judged (`make docs`).
+/// With `UPDATE_DOCS` in the environment the page is written instead of judged (`make docs`).
 #[test]
 fn the_page_of_controls_is_what_explain_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/controls.md");

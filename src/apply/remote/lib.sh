@@ -97,6 +97,13 @@ set_digest() { # FILE…: one digest over the contents of a set
     done | sha256sum | cut -d' ' -f1
 }
 
+# Whether PAM's files are what a committed run left; a run that was not committed cannot tell.
+pam_is_as_left() { # RUN-FOLDER
+    [ -e "$1/state.json" ] && [ -e "$1/before/pam/list" ] || return 0
+    # shellcheck disable=SC2086
+    grep -qF "\"pam\":\"$(set_digest $PAM_FILES)\"" "$1/state.json"
+}
+
 # What lies in a home: used to tell data of its own from what was put there.
 home_listing() { # HOME
     find "$1" -xdev -printf '%P %y %m %u\n' 2>/dev/null | sort
@@ -112,8 +119,9 @@ put() {
         put_pmxcfs "$1" "$2"
         return
     fi
-    if [ "$4" != root ]; then
-        put_as "$@"
+    put_uid=$(folder_uid "$2") || return 1
+    if [ "$put_uid" != 0 ]; then
+        put_as "$put_uid" "$@"
         return
     fi
     put_folder=${2%/*}
@@ -127,6 +135,51 @@ put() {
     return 1
 }
 
+# Whose folder a path lies in. A link in its place counts as its owner's.
+folder_uid() { # PATH
+    stat -c %u -- "${1%/*}"
+}
+
+# A person's folder may be led elsewhere by a link at any moment, so that root does nothing there by name: the person
+# does it. Locks are not handed over: the person could keep them.
+as_person() { # UID GROUP SCRIPT ARGUMENTS…
+    as_uid=$1
+    as_group=$2
+    as_script=$3
+    shift 3
+    timeout 60 setpriv --reuid="$as_uid" --regid="$as_group" --clear-groups --reset-env -- \
+        sh -c "umask 077; $as_script" sh "$@" 7>&- 8>&- 9>&-
+}
+
+# give PATH OWNER:GROUP, within the folder that the path names and no other; a link itself, not where it leads.
+give() {
+    ( cd -P -- "${1%/*}" && [ "$(pwd -P)" = "${1%/*}" ] && chown -h "$2" -- "./${1##*/}" )
+}
+
+put_as() { # UID SOURCE PATH MODE OWNER GROUP
+    # shellcheck disable=SC2016
+    as_person "$1" "$6" '
+        [ ! -L "$1" ] || exit 1
+        t=$(mktemp "${1%/*}/.pve-harden.XXXXXXXX") || exit 1
+        if cat >"$t" && chmod "$2" "$t" && sync "$t" && mv -T "$t" "$1"; then sync "${1%/*}"; else rm -f "$t"; exit 1; fi
+    ' "$3" "$4" <"$2" || return 1
+    [ "$(id -u "$5")" = "$1" ] || give "$3" "$5:$6"
+}
+
+remove_path() { # PATH
+    if on_pmxcfs "$1"; then
+        rm -f "$1"
+        return
+    fi
+    remove_uid=$(folder_uid "$1" 2>/dev/null) || return 0
+    if [ "$remove_uid" = 0 ]; then
+        rm -f "$1" && sync "${1%/*}"
+    else
+        # shellcheck disable=SC2016
+        as_person "$remove_uid" "$(stat -c %g -- "${1%/*}")" 'rm -f "$1"' "$1"
+    fi
+}
+
 # pmxcfs fixes modes and owners itself, and fails chmod and chown only after the data is written (PVE's
 # src/pmxcfs/pmxcfs.c); unmounted it is an ordinary directory where a write would break the next start.
 put_pmxcfs() { # SOURCE PATH
@@ -137,16 +190,6 @@ put_pmxcfs() { # SOURCE PATH
     cat "$1" >"$2.pve-harden.new" && sync "$2.pve-harden.new" && mv -T "$2.pve-harden.new" "$2" && return 0
     rm -f "$2.pve-harden.new" 2>/dev/null
     return 1
-}
-
-put_as() { # SOURCE PATH MODE OWNER GROUP
-    # shellcheck disable=SC2016
-    setpriv --reuid="$4" --regid="$5" --init-groups --reset-env -- sh -c '
-        umask 077
-        [ ! -L "$1" ] || exit 1
-        t=$(mktemp "${1%/*}/.pve-harden.XXXXXXXX") || exit 1
-        if cat >"$t" && chmod "$2" "$t" && sync "$t" && mv -T "$t" "$1"; then sync "${1%/*}"; else rm -f "$t"; exit 1; fi
-    ' sh "$2" "$3" <"$1"
 }
 
 # ---- restoring --------------------------------------------------------------------------------------------------
@@ -163,6 +206,11 @@ restore_image() {
     fi
     if [ ! -L "$2" ] && [ -f "$2" ] && same_file "$1" "$2"; then
         touch -r "$1" "$2"
+        return
+    fi
+    restore_uid=$(folder_uid "$2") || return 1
+    if [ "$restore_uid" != 0 ]; then
+        restore_image_as "$restore_uid" "$1" "$2"
         return
     fi
     restore_folder=${2%/*}
@@ -184,25 +232,58 @@ sweep_beside() { # PATH
     return 0
 }
 
+restore_image_as() { # UID IMAGE PATH
+    # shellcheck disable=SC2046
+    set -- "$@" $(stat -c '%a %Y %u %g' "$2")
+    # shellcheck disable=SC2016
+    as_person "$1" "$7" '
+        [ ! -L "$1" ] || rm -f "$1"
+        t=$(mktemp "${1%/*}/.pve-harden.XXXXXXXX") || exit 1
+        if cat >"$t" && chmod "$2" "$t" && touch -d "@$3" "$t" && sync "$t" && mv -T "$t" "$1"; then sync "${1%/*}"; else rm -f "$t"; exit 1; fi
+    ' "$3" "$4" "$5" <"$2" || return 1
+    [ "$6" = "$1" ] || give "$3" "$6:$7"
+}
+
 restore_path() { # BEFORE-ENTRY-DIR
     restore_target=$(cat "$1/path") || return 1
     sweep_beside "$restore_target"
     case $(cat "$1/was") in
     absent)
         if [ -d "$restore_target" ] && [ ! -L "$restore_target" ]; then
-            rmdir "$restore_target" 2>/dev/null || echo "$restore_target is not empty and stays" >&2
+            remove_folder "$restore_target" 2>/dev/null || echo "$restore_target is not empty and stays" >&2
         else
-            rm -f "$restore_target"
+            remove_path "$restore_target"
         fi
         ;;
     dir)
-        read -r restore_mode restore_uid restore_gid <"$1/meta"
-        [ -d "$restore_target" ] || mkdir "$restore_target" || return 1
-        chown "$restore_uid:$restore_gid" "$restore_target" && chmod "$restore_mode" "$restore_target"
+        read -r restore_mode restore_owner restore_group <"$1/meta"
+        make_folder "$restore_target" "$restore_mode" "$restore_owner" "$restore_group"
         ;;
     file) restore_image "$1/image" "$restore_target" ;;
     *) return 1 ;;
     esac
+}
+
+make_folder() { # PATH MODE OWNER GROUP, by name or number
+    make_uid=$(folder_uid "$1") && [ ! -L "$1" ] || return 1
+    if [ "$make_uid" = 0 ]; then
+        [ -d "$1" ] || mkdir "$1" || return 1
+        chown -h "$3:$4" "$1" && chmod "$2" "$1" && sync "${1%/*}"
+        return
+    fi
+    # shellcheck disable=SC2016
+    as_person "$make_uid" "$4" '[ ! -L "$1" ] || exit 1; [ -d "$1" ] || mkdir "$1"' "$1" && give "$1" "$3:$4" &&
+        as_person "$make_uid" "$4" 'chmod "$2" "$1"' "$1" "$2"
+}
+
+remove_folder() { # PATH
+    remove_uid=$(folder_uid "$1") || return 0
+    if [ "$remove_uid" = 0 ]; then
+        rmdir "$1"
+    else
+        # shellcheck disable=SC2016
+        as_person "$remove_uid" "$(stat -c %g -- "${1%/*}")" 'rmdir "$1"' "$1"
+    fi
 }
 
 restore_set() { # BEFORE-DIR of a set

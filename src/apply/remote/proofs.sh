@@ -9,20 +9,24 @@ web_answers() {
     case $web_reply in 'HTTP/1.'?' 200'* | 'HTTP/1.'?' 301'*) return 0 ;; *) return 1 ;; esac
 }
 
-# peers_reachable: a line "NAME ADDRESS" for each peer in the run's list that takes root's key in BatchMode from here,
-# and from which root's key is taken here. As PVE itself calls ssh (pve-cluster src/PVE/SSHInfo.pm).
+# peers_reachable FILE: a line "NAME ADDRESS" for each peer in the list that takes root's key in BatchMode from here,
+# and from which root's key is taken here. As PVE itself calls ssh (pve-cluster src/PVE/SSHInfo.pm). All at once: an
+# isolated link answers nothing for long.
 peers_reachable() {
-    [ -s "$DIR/peers" ] || return 0
+    [ -s "$1" ] || return 0
     while read -r peer_name peer_address self_name self_address; do
-        peer_ssh "$peer_name" "$peer_address" true </dev/null &&
-            peer_ssh "$peer_name" "$peer_address" \
-                "ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias=$self_name -o UserKnownHostsFile=/etc/pve/nodes/$self_name/ssh_known_hosts -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts root@$self_address true" </dev/null &&
-            echo "$peer_name $peer_address"
-    done <"$DIR/peers"
+        {
+            peer_ssh "$peer_name" "$peer_address" true &&
+                peer_ssh "$peer_name" "$peer_address" \
+                    "ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias=$self_name -o UserKnownHostsFile=/etc/pve/nodes/$self_name/ssh_known_hosts -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts root@$self_address true" &&
+                echo "$peer_name $peer_address"
+        } </dev/null 9>&- &
+    done <"$1"
+    wait
 }
 
 peer_ssh() { # NAME ADDRESS COMMAND
-    ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o ControlPath=none -o "HostKeyAlias=$1" \
+    timeout 25 ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o ControlPath=none -o "HostKeyAlias=$1" \
         -o "UserKnownHostsFile=/etc/pve/nodes/$1/ssh_known_hosts" -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts \
         "root@$2" "$3" >/dev/null 2>&1
 }

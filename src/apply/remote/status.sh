@@ -3,6 +3,8 @@
 
 DIR=/var/lib/pve-harden/runs/$RUN
 if [ ! -d "$DIR" ]; then
+    # The run may still be on its way; begin.sh lets it in no more.
+    mkdir -p /var/lib/pve-harden/runs && : >"/var/lib/pve-harden/runs/.$RUN.dead"
     emit outcome 0 absent
     exit 0
 fi
@@ -16,4 +18,5 @@ for name in new open undoing undone committed refused rolled-back; do
     [ ! -e "$DIR/$name" ] || found=$name
 done
 file journal "$DIR/journal"
+emit now 0 "$(date +%s)"
 emit outcome 0 "$found"

@@ -73,11 +73,20 @@ go_on() {
     [ -n "$FIRST" ] || journal "undoing $MODE"
 }
 
-# An interrupted dpkg would leave a package half configured; packages themselves stay.
+# An interrupted dpkg would leave a package half configured; packages themselves stay. Only the run's own: to configure
+# what somebody else left could restart anything.
 settle_packages() {
     grep -qx packages "$DIR"/before/*/step 2>/dev/null || return 0
-    [ -z "$(dpkg --audit 2>/dev/null)" ] ||
-        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 timeout 300 dpkg --configure -a --force-confold </dev/null >>"$DIR/apt.log" 2>&1 7>&- 9>&- || true
+    [ -n "$(dpkg --audit 2>/dev/null)" ] || return 0
+    for package in $(sed -n 's/^[0-9]* note installs //p' "$DIR/journal" | tr ' ' '\n' | sed 's/=.*//'); do
+        # shellcheck disable=SC2016
+        case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
+        unpacked | half-configured | triggers-*)
+            DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 timeout 120 \
+                dpkg --force-confold --configure "$package" </dev/null >>"$DIR/apt.log" 2>&1 7>&- 9>&- || true
+            ;;
+        esac
+    done
 }
 
 # ---- steps, newest first ----------------------------------------------------------------------------------------
@@ -115,6 +124,8 @@ undo_home() { # ENTRY
     home_user=$(sed -n 1p "$1/arguments")
     home_path=$(sed -n 4p "$1/arguments")
     getent passwd "$home_user" >/dev/null || return 0
+    # An account that was there before the run is not the run's to delete, whatever made the step fail.
+    ! grep -q "^$home_user:" "${1%/*}/accounts/images/etc/passwd" || return 0
     [ -d "$home_path" ] && [ ! -L "$home_path" ] || return 0
     if [ ! -e "$1/home.listing" ] || home_holds_nothing_else "$1" "$home_path"; then
         rm -rf --one-file-system "$home_path"
@@ -176,6 +187,10 @@ undo_restore() { # ENTRY
 
 restore_pam() {
     [ -n "$TOUCHED_PAM" ] && [ -e "$TOUCHED_PAM/list" ] || return 0
+    if ! pam_is_as_left "$DIR"; then
+        journal 'kept pam /etc/pam.d/common-* changed since the run and stay; see pam-auth-update'
+        return 0
+    fi
     restore_set "$TOUCHED_PAM" || complain pam 'the PAM files could not be restored'
 }
 
@@ -321,8 +336,10 @@ undo_all() {
 # The guard tries again and again, ever less often.
 finish() {
     if [ -n "$FAILED" ]; then
-        mkdir -p /run/motd.d 2>/dev/null
+        # pam_motd reads with the rights of whoever logs in.
+        [ -d /run/motd.d ] || mkdir -m 0755 /run/motd.d 2>/dev/null
         printf '\n  pve-harden: the undo of run %s failed; run /usr/local/sbin/pve-harden-undo as root.\n\n' "$RUN" >/run/motd.d/pve-harden 2>/dev/null
+        chmod 0644 /run/motd.d/pve-harden 2>/dev/null
         echo x >>"$DIR/attempts"
         tries=$(wc -l <"$DIR/attempts")
         [ "$MODE" != guard ] || sleep "$((tries < 12 ? tries * 5 : 60))"

@@ -41,17 +41,17 @@ connected() {
     who 2>/dev/null | awk '{ print $1 }'
     # The folder also holds pipes, which would not end while a session lasts.
     find /run/systemd/sessions -maxdepth 1 -type f -exec sed -n 's/^USER=//p' {} + 2>/dev/null
-    ps -eo args= 2>/dev/null | sed -nE 's/^sshd(-session)?: ([^ @]+)(@.*| \[priv\])$/\2/p'
+    # Only sshd's own processes of root: anybody may give a process of his own any name.
+    ps -eo euid=,args= 2>/dev/null | sed -nE 's/^ *0 sshd(-session)?: ([^ @]+)(@.*| \[priv\])$/\2/p'
     return 0
 }
 run connected connected
 
-# Root's logins over SSH, counted per source, method and key. The command name is set by the kernel, so no other
-# program can forge such a line.
+# Root's logins over SSH, counted per source, method and key. Anybody may name a program sshd; only root's own count.
 root_logins() {
     {
         timeout 20 journalctl -q --no-pager -o short-unix --since="-${PVH_HISTORY_DAYS}d" \
-            _COMM=sshd + _COMM=sshd-session + _COMM=sshd-auth 2>/dev/null
+            _UID=0 _COMM=sshd + _UID=0 _COMM=sshd-session + _UID=0 _COMM=sshd-auth 2>/dev/null
         echo "exit $?"
     } | awk '
         / Accepted [^ ]+ for root from [0-9a-fA-F.:]+(%[^ ]+)? port / {

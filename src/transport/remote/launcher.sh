@@ -14,12 +14,12 @@ $2"
     printf "PVH-%s launcher %s %s\n%s\n" "$nonce" "$1" "${#2}" "$2"
     exit 96
 }
-[ "$(id -u)" -ne 0 ] || exec sh -c "$1" sh "$me" no "${SSH_CONNECTION-}"
+[ "$(id -u)" -ne 0 ] || exec sh -c "$1" sh "$me" no "${SSH_CONNECTION-}" "$nonce"
 command -v sudo >/dev/null 2>&1 || refuse 1 ""
-why=$(sudo -n sh -c : 2>&1 </dev/null) && exec sudo -n sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}"
+why=$(sudo -n sh -c : 2>&1 </dev/null) && exec sudo -n sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}" "$nonce"
 [ -n "$password" ] || refuse 2 "$why"
 password=$(printf %s "$password" | base64 -d)
 # One line, then end of file: sudo cannot take what follows for a second try. It still asks PAM a second time, without
 # a password, and pam_faillock counts that one, too; a login cannot stop a sudo that runs as root.
 why=$(printf "%s\n" "$password" | sudo -k -S -p "" sh -c : 2>&1) || refuse 3 "$why"
-{ printf "%s\n" "$password"; exec cat; } | sudo -k -S -p "" sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}"
+{ printf "%s\n" "$password"; exec cat; } | sudo -k -S -p "" sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}" "$nonce"

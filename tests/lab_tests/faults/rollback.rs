@@ -54,7 +54,7 @@ fn an_account_with_data_of_its_own_is_locked_not_deleted() {
                     .iter()
                     .any(|word| line.contains(word))
             })
-            .map(|line| format!("{line}\n"))
+            .flat_map(|line| [line, "\n"])
             .collect()
     };
     super::assert_same(&others(&node.before), &others(&node.lab.fingerprint("pve1")), "everything else");
