@@ -175,7 +175,7 @@ fn a_plan_that_is_cut_short() {
     stuck(&lab);
     let tool = Tool::new(&lab);
     let asked = |lab: &Lab| {
-        eventually(Duration::from_secs(30), "the program runs", || lab.exec("pve1", "test -e /run/asked").status == 0)
+        eventually(Duration::from_secs(30), "the program runs", || lab.exec("pve1", "test -e /run/asked").status == 0);
     };
 
     let child = tool.start(&["plan", "pve1"]);
