@@ -151,12 +151,13 @@ impl Node {
         self.on(": >/run/lab/hurry; rm -f /run/lab/hold");
     }
 
+    /// The newest run is in its commit window.
     #[track_caller]
-    fn wait_for_line(&self, pattern: &str) {
-        eventually(PATIENCE, &format!("a journal line like {pattern}"), || {
-            self.console_says_yes(&format!(
-                "grep -q '{pattern}' \"$(ls -d /var/lib/pve-harden/runs/*/ | tail -n 1)journal\" 2>/dev/null"
-            ))
+    fn wait_for_window(&self) {
+        eventually(PATIENCE, "a run waits for its confirmation", || {
+            self.console_says_yes(
+                "cd \"$(ls -d /var/lib/pve-harden/runs/*/ | tail -n 1)\" && [ -e open ] && grep -q ' window ' journal",
+            )
         });
     }
 

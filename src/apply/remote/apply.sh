@@ -455,7 +455,14 @@ step_user_aging() { # NAME MIN MAX WARN INACTIVE
 # shellcheck disable=SC2317,SC2329
 step_unit() { # UNIT VERB
     case $2 in
-    reload) ! systemctl -q is-active "$1" || systemctl reload "$1" ;;
+    reload)
+        ! systemctl -q is-active "$1" || systemctl reload "$1" 2>/dev/null || {
+            unit_words="its journal gives no reason"
+            [ "$1" != ssh.service ] || unit_words=$(sshd_last_words)
+            echo "$1 did not come back from its reload: $unit_words"
+            return 1
+        }
+        ;;
     try-restart) systemctl try-restart "$1" ;;
     enable-now) systemctl -q enable --now "$1" ;;
     disable-now) systemctl -q disable --now "$1" ;;
@@ -471,7 +478,7 @@ step_restore() { # RUN NUMBER
 # sshd re-executes itself on reload: it must be there again, and say what was promised.
 check_live_sshd() {
     case $RELOADS in *ssh.service*) ;; *) return 0 ;; esac
-    sshd_settles || fail "sshd did not come back after the reload: $(sshd_last_words)"
+    sshd_settles || fail "ssh.service did not come back from its reload: $(sshd_last_words)"
     for expectation in "$DIR"/data/*.sshd; do
         [ -e "$expectation" ] || continue
         live_error=$(expect_sshd "$expectation" 2>&1) || fail "live sshd: $(printf '%s' "$live_error" | one_line)"

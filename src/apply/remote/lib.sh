@@ -325,7 +325,7 @@ sshd_settles() {
 }
 
 sshd_last_words() {
-    sshd_words=$(journalctl -q -o cat -n 40 -t sshd -t sshd-session 2>/dev/null |
+    sshd_words=$(journalctl -q -o cat --since=-2min -n 40 -t sshd -t sshd-session 2>/dev/null |
         grep -iE 'error|fatal|bad|cannot|failed|unsupported|invalid' | tail -n 2 | one_line)
     printf '%s' "${sshd_words:-its journal gives no reason}"
 }

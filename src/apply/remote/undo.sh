@@ -349,6 +349,12 @@ finish() {
     close_run
 }
 
+# The run's units do not outlive the boot in which they were made.
+guarded() {
+    [ -n "$(systemctl list-units --plain --no-legend --state=active,activating,deactivating \
+        "pve-harden-guard-$RUN-*" "pve-harden-apply-$RUN.service" "pve-harden-undo-$RUN.service" 2>/dev/null)" ]
+}
+
 has_pmxcfs_steps() {
     for pmxcfs_entry in "$DIR"/before/*/path; do
         [ -e "$pmxcfs_entry" ] && on_pmxcfs "$(cat "$pmxcfs_entry")" && return 0
@@ -410,6 +416,14 @@ step)
     undo_one "$2" "$3" "$4"
     exit
     ;;
+boot-local | boot-pve)
+    # Not at boot: whatever starts ssh.service starts these units, too. Somebody of this boot is in charge then.
+    exec 7>>"$DIR/undo.lock"
+    flock -n 7 || exit 0
+    ! guarded || exit 0
+    ;;
+esac
+case $MODE in
 boot-pve)
     if [ -e "$DIR/open" ] || [ -e "$DIR/undoing" ]; then
         has_pmxcfs_steps || exit 0

@@ -39,7 +39,7 @@ fn a_killed_run_or_undo_is_taken_over() {
 
     // The unit that applies, while it waits: the guard does not wait for its time.
     let tool = apply();
-    node.wait_for_line(" window ");
+    node.wait_for_window();
     node.on("systemctl kill -s KILL 'pve-harden-apply-*'");
     end(tool).exits(5);
     assert_eq!(node.assert_safe("the run's unit was killed"), "undone");
@@ -55,7 +55,7 @@ fn a_killed_run_or_undo_is_taken_over() {
         let when = format!("undo by {mode} killed at its line {place}");
         node.hold_at(forward + place);
         let mut tool = apply();
-        node.wait_for_line(" window ");
+        node.wait_for_window();
         match mode {
             "operator" => super::send(&tool, rustix::process::Signal::INT),
             _ => drop(node.on("systemctl start --no-block \"$(systemctl list-units --plain --no-legend 'pve-harden-guard-*.timer' | cut -d' ' -f1 | sed s/timer/service/)\"")),
@@ -83,7 +83,7 @@ SCRIPT
 chmod 755 /usr/sbin/sshd; systemctl restart ssh");
     node.before = node.lab.fingerprint(node.name);
     let said = end(start(node.apply(&[]))).exits(5);
-    assert!(said.stderr.contains("sshd did not come back"), "{}", said.stderr);
+    assert!(said.stderr.contains("ssh.service did not come back"), "{}", said.stderr);
     assert!(said.stderr.contains("the lab does not want this"), "{}", said.stderr);
     assert_eq!(node.assert_safe("sshd died of its reload"), "undone");
     assert!(node.journal().contains(" undoing failure"), "{}", node.journal());
@@ -108,7 +108,7 @@ fn a_reboot_inside_the_window_undoes_before_sshd_starts() {
     for cut in [&[][..], &["--power-cut"]] {
         let tool =
             start(node.apply_with(&super::CONTROLS, &["--yes"], &["--confirm", "manual", "--commit-window", "4m"]));
-        node.wait_for_line(" window ");
+        node.wait_for_window();
         node.lab.lab(["reboot", node.name].iter().chain(cut)).exits(0);
         let said = end(tool).exits(5);
         assert!(said.stderr.contains("restarted"), "{}", said.stderr);
@@ -136,7 +136,7 @@ fn a_full_disk_refuses_before_and_does_not_stop_an_undo() {
     node.assert_as_before("full before the run");
 
     let tool = start(node.apply(&MANUAL));
-    node.wait_for_line(" window ");
+    node.wait_for_window();
     node.lab.lab(["fill", node.name]).exits(0);
     let said = end(tool);
     node.lab.lab(["unfill", node.name]).exits(0);

@@ -19,17 +19,17 @@ fn a_second_run_is_refused_and_the_first_unharmed() {
     node.hold_at(2);
     let mut first = start(node.apply_with(&super::CONTROLS, &["--yes"], &["--confirm", "manual"]));
     node.wait_until_held(&mut first);
-    let second = |when: &str| {
-        let said = Said::of(&node.apply_with(&OTHER, &["--yes"], &[]).output().unwrap()).exits(4);
+    let second = |when: &str, controls: &[&str]| {
+        let said = Said::of(&node.apply_with(controls, &["--yes"], &[]).output().unwrap()).exits(4);
         let busy =
             said.stderr.contains("another run is working") || said.stderr.contains("neither committed nor undone");
         assert!(busy && said.stderr.contains("nothing was changed on pve1"), "{when}: {}", said.stderr);
     };
-    second("while it prepares");
+    second("while it prepares", &super::CONTROLS);
     node.release();
-    node.wait_for_line(" window ");
+    node.wait_for_window();
     node.on("[ -e /etc/systemd/system/pve-harden-undo-boot.service ]");
-    second("while it waits");
+    second("while it waits", &OTHER);
     let id = node.newest_id();
     assert_eq!(node.outcome(), "open");
     let said = node.lab.exec(node.name, &format!("pve-harden-confirm {id}"));

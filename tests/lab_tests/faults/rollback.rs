@@ -62,7 +62,7 @@ fn an_account_with_data_of_its_own_is_locked_not_deleted() {
 
 #[test]
 fn a_rollback_that_is_cut_ends_in_one_of_the_two_states() {
-    let Some(node) = Node::up("faults-rollback-cut") else { return };
+    let Some(node) = Node::up("faults-backcut") else { return };
     commit(&node);
     let hardened = node.lab.fingerprint("pve1");
     // 1 locked, 2 prepared, 3 armed, 4 stage, then two for each step, and the window.
