@@ -86,13 +86,29 @@ impl Connector {
         let host = &policy.host;
         let held = self.held(policy).await;
         self.tell(&host.name, What::Connecting);
-        let connection = self.open(policy, &held).await?;
-        self.tell(&host.name, What::Connected { account: connection.account() });
-        let started = Instant::now();
-        let (capture, facts) = read(&connection, policy).await?;
-        self.tell(&host.name, What::Captured { milliseconds: started.elapsed().as_millis() });
-        let operator = Operator { key_fingerprints: held, ..Operator::default() };
-        Ok(Node { connection, capture, facts, operator })
+        let mut logins = self.logins(policy, &held);
+        let mut powerless = None;
+        loop {
+            let (place, connection) = match Connection::open_first(&logins, &self.operator).await {
+                Ok(opened) => opened,
+                Err(error) => return Err(powerless.unwrap_or_else(|| error.into())),
+            };
+            self.tell(&host.name, What::Connected { account: connection.account() });
+            let started = Instant::now();
+            match read(&connection, policy).await {
+                Ok((capture, facts)) => {
+                    self.tell(&host.name, What::Captured { milliseconds: started.elapsed().as_millis() });
+                    let operator = Operator { key_fingerprints: held, ..Operator::default() };
+                    return Ok(Node { connection, capture, facts, operator });
+                }
+                // An account that was there before the first run: the next login may do what this one may not.
+                Err(error) if place + 1 < logins.len() && is_powerless(&error) => {
+                    logins.drain(..=place);
+                    powerless.get_or_insert(error);
+                }
+                Err(error) => return Err(powerless.unwrap_or(error)),
+            }
+        }
     }
 
     /// Fingerprints of the keys this operator holds for the node.
@@ -144,6 +160,11 @@ impl Connector {
         target.host_keys = host_keys;
         target
     }
+}
+
+/// Whether the login worked and only its way to root is missing.
+fn is_powerless(error: &Error) -> bool {
+    error.cause.downcast_ref::<transport::Error>().is_some_and(transport::Error::is_powerless)
 }
 
 /// Whether this operator holds a key of this administrator.

@@ -181,6 +181,15 @@ impl Error {
         })
     }
 
+    /// Whether the login worked, but this user cannot become root; a wrong password does not count.
+    pub fn is_powerless(&self) -> bool {
+        match self {
+            Self::SudoMissing { .. } | Self::SudoPassword { .. } => true,
+            Self::SudoRefused { detail, .. } => detail != super::exchange::WRONG_PASSWORD,
+            _ => false,
+        }
+    }
+
     /// A refused login in a few words, to be named beside a later one.
     pub(super) fn refusal(&self) -> Option<String> {
         match self {

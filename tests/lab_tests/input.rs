@@ -6,3 +6,4 @@ mod logins;
 mod refusals;
 mod sudo;
 mod tool;
+mod ways;

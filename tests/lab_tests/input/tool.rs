@@ -48,7 +48,6 @@ impl<'a> Tool<'a> {
         self.file("site.toml", &text)
     }
 
-    #[allow(dead_code)]
     /// The lab's ssh config with lines before it, which win.
     pub fn ssh_lines(mut self, lines: &str) -> Self {
         let rest = fs::read_to_string(&self.lab.ssh_config).unwrap();
