@@ -99,3 +99,26 @@ pub fn cause(error: &io::Error) -> String {
 fn too_large(found: u64, max: u64) -> String {
     format!("is too large: {found} bytes, at most {max} are read")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_judged_by_what_ssh_would_do_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = |content: &str, mode: u32| {
+            let path = folder.path().join("key");
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            identity_problem(&path).map(|(why, _)| why)
+        };
+        let public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ ops@example\n";
+        let private = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nx\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        assert_eq!(why(public, 0o644), None, "the agent has its private half");
+        assert_eq!(why(private, 0o600), None);
+        assert!(why(private, 0o640).unwrap().starts_with("can be read by others"));
+        assert!(why("PuTTY-User-Key-File-3: ssh-ed25519\n", 0o600).unwrap().starts_with("is a PuTTY key"));
+        assert_eq!(why("text\n", 0o600).unwrap(), "is not a private key");
+    }
+}

@@ -1,5 +1,5 @@
 //! Bad input, hostile nodes and unusual ways, through the real binary: what a person reads, the exit code, and that
-//! nothing is half done.
+//! nothing is half done. Exit codes are reached in `sudo` (0), `logins` (1, 2, 3), `refusals` (4) and `ways` (5).
 
 mod answers;
 mod logins;

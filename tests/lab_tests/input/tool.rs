@@ -125,7 +125,7 @@ impl<'a> Tool<'a> {
         for line in listed.lines() {
             let fields: Vec<&str> = line.split('\t').collect();
             let progress = format!("{}: ", fields[0]);
-            text = text.lines().filter(|line| !line.starts_with(&progress)).flat_map(|line| [line, "\n"]).collect();
+            text = text.split_inclusive('\n').filter(|line| !line.starts_with(&progress)).collect();
             text =
                 text.replace(fields[5], &format!("[{} v6]", fields[0])).replace(fields[4], &format!("[{}]", fields[0]));
         }
