@@ -168,7 +168,7 @@ impl Node {
             self.console_says_yes(
                 "cd /var/lib/pve-harden/runs 2>/dev/null || exit 0
                 ! ls -d */new */open */undoing 2>/dev/null | grep -q . &&
-                    [ -z \"$(systemctl list-units --all --plain --no-legend 'pve-harden*')\" ]",
+                    [ -z \"$(systemctl list-units --plain --no-legend 'pve-harden*')\" ]",
             )
         });
         self.on("rm -f /run/lab/hold /run/lab/hurry");

@@ -11,7 +11,8 @@ mkdir -p "$RUNS" && chmod 0700 /var/lib/pve-harden "$RUNS" || {
     exit 0
 }
 # What earlier runs left that never began; younger ones may belong to somebody who is at it right now.
-find "$RUNS" -mindepth 1 -maxdepth 1 \( -name '.*.new' -o -name '.*.dead' \) -mmin +60 -exec rm -rf {} +
+find "$RUNS" -mindepth 1 -maxdepth 1 -name ".*.new" -mmin +60 -exec rm -rf {} +
+find /run -maxdepth 1 -name "pve-harden.*.dead" -mmin +60 -exec rm -f {} +
 for old in "$RUNS"/*/new "$RUNS"/*/refused; do
     [ -n "$(find "$old" -mmin +2 2>/dev/null)" ] || continue
     old=${old%/*}
@@ -19,9 +20,9 @@ for old in "$RUNS"/*/new "$RUNS"/*/refused; do
 done
 
 receive() {
-    [ ! -e "$RUNS/.$RUN.dead" ] && mkdir -m 0700 "$RUNS/.$RUN.new" &&
+    [ ! -e "/run/pve-harden.$RUN.dead" ] && mkdir -m 0700 "$RUNS/.$RUN.new" &&
         tar -x -f - -C "$RUNS/.$RUN.new" --no-same-owner && : >"$RUNS/.$RUN.new/new" && : >"$RUNS/.$RUN.new/journal" &&
-        [ ! -e "$RUNS/.$RUN.dead" ] && mv -T "$RUNS/.$RUN.new" "$DIR"
+        [ ! -e "/run/pve-harden.$RUN.dead" ] && mv -T "$RUNS/.$RUN.new" "$DIR"
 }
 
 if ! receive 2>/dev/null; then

@@ -4,7 +4,7 @@
 DIR=/var/lib/pve-harden/runs/$RUN
 if [ ! -d "$DIR" ]; then
     # The run may still be on its way; begin.sh lets it in no more.
-    mkdir -p /var/lib/pve-harden/runs && : >"/var/lib/pve-harden/runs/.$RUN.dead"
+    : >"/run/pve-harden.$RUN.dead"
     emit outcome 0 absent
     exit 0
 fi

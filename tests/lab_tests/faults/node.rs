@@ -40,7 +40,7 @@ fn a_killed_run_or_undo_is_taken_over() {
     // The unit that applies, while it waits: the guard does not wait for its time.
     let tool = apply();
     node.wait_for_window();
-    node.on("systemctl kill -s KILL 'pve-harden-apply-*'");
+    node.on("systemctl kill --kill-whom=main -s KILL 'pve-harden-apply-*'");
     end(tool).exits(5);
     assert_eq!(node.assert_safe("the run's unit was killed"), "undone");
     assert!(seconds_between(&node.journal(), "window", "undoing") < 60, "{}", node.journal());
