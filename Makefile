@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test check unit lab-tests vm-tests bench prerequisites build install docs clean
+.PHONY: demo test check unit lab-tests vm-tests fault-tests bench prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -36,6 +36,10 @@ lab-tests: build
 # Real power cuts on an emulated machine with a kernel of its own: about ten minutes.
 vm-tests: prerequisites build
 	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite a_power_cut_costs
+
+# The tool killed and the link cut at every line of the journal, one after the other.
+fault-tests: prerequisites build
+	LAB_EVERY_STEP=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step
 
 # Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites
