@@ -14,8 +14,8 @@ use super::ssh::conclude;
 /// Runs a program as the current user.
 pub async fn run(program: &Program, limits: Limits) -> Result<Vec<Frame>, Error> {
     let mut shell = Command::new("sh")
-        // The program's first line is the launcher's, which has nothing to do here.
-        .args(["-c", "read -r _; exec sh -c \"$1\" sh \"$(id -un)\" no ''", "sh", &program::loader()])
+        // The program's first line is the launcher's; of it the loader needs the nonce alone.
+        .args(["-c", "read -r nonce _; exec sh -c \"$1\" sh \"$(id -un)\" no '' \"$nonce\"", "sh", &program::loader()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
