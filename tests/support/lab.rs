@@ -107,7 +107,7 @@ impl Lab {
             return None;
         }
         let place = take_place();
-        let mut lab = Self { id: test.into(), site: PathBuf::new(), ssh_config: PathBuf::new(), _place: place };
+        let mut lab = Self { id: id_of(test), site: PathBuf::new(), ssh_config: PathBuf::new(), _place: place };
         lab.lab(["down", "--all"]);
         let mut arguments = vec!["up"];
         arguments.extend(nodes);
@@ -208,6 +208,13 @@ impl Drop for Lab {
         }
         self.lab(["down", "--all"]);
     }
+}
+
+/// Two checkouts on one machine do not meet: the name, shortened, and a number made from it and this checkout's path.
+fn id_of(test: &str) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(&(env!("CARGO_MANIFEST_DIR"), test), &mut hasher);
+    format!("{test:.9}-{:06x}", std::hash::Hasher::finish(&hasher) & 0xff_ffff)
 }
 
 /// Counted by `make test`: how many lab tests really ran.

@@ -1,4 +1,5 @@
-//! The tool killed, and its link cut, at every line of the journal.
+//! The tool killed, and its link cut, at every line of the journal. Odd and even lines go to nodes of their own, so that
+//! no test takes long.
 
 use std::process::Stdio;
 
@@ -10,27 +11,28 @@ fn lines_of_a_good_run(node: &Node) -> usize {
     Said::of(&node.apply(&[]).output().unwrap()).exits(0);
     let lines = node.journal().lines().count();
     assert_eq!(node.assert_safe("good run"), "committed");
+    assert!(lines > 25, "{lines} lines");
     lines
 }
 
 /// The last line tells of the commit. At the one before it the login that confirms is already on its way.
 fn assert_possible(outcome: &str, line: usize, lines: usize) {
-    assert!(
-        if line == lines { outcome == "committed" } else { outcome == "undone" || line + 1 == lines },
-        "{line}: {outcome}"
-    );
+    let possible = if line == lines { outcome == "committed" } else { outcome == "undone" || line + 1 == lines };
+    assert!(possible, "line {line} of {lines}: {outcome}");
 }
 
-#[test]
-fn the_tool_is_killed_at_every_line() {
-    // Some sixty runs: `make fault-tests` asks for it.
-    if std::env::var_os("LAB_EVERY_STEP").is_none() {
+/// Some thirty runs each: `make fault-tests` asks for them.
+fn asked_for() -> bool {
+    std::env::var_os("LAB_EVERY_STEP").is_some()
+}
+
+fn killed(test: &str, first: usize) {
+    if !asked_for() {
         return;
     }
-    let Some(node) = Node::up("faults-kill") else { return };
+    let Some(node) = Node::up(test) else { return };
     let lines = lines_of_a_good_run(&node);
-    assert!(lines > 25, "{lines} lines");
-    for line in 1..=lines {
+    for line in (first..=lines).step_by(2) {
         node.hold_at(line);
         let mut command = node.apply(&[]);
         let mut tool = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -38,20 +40,17 @@ fn the_tool_is_killed_at_every_line() {
         tool.kill().unwrap();
         tool.wait().unwrap();
         node.release_in_a_hurry();
-        let outcome = node.assert_safe(&format!("killed at line {line} of {lines}"));
-        assert_possible(&outcome, line, lines);
+        assert_possible(&node.assert_safe(&format!("killed at line {line} of {lines}")), line, lines);
     }
 }
 
-#[test]
-fn the_link_is_cut_at_every_line() {
-    // Some sixty runs: `make fault-tests` asks for it.
-    if std::env::var_os("LAB_EVERY_STEP").is_none() {
+fn cut(test: &str, first: usize) {
+    if !asked_for() {
         return;
     }
-    let Some(node) = Node::up("faults-cut") else { return };
+    let Some(node) = Node::up(test) else { return };
     let lines = lines_of_a_good_run(&node);
-    for line in 1..=lines {
+    for line in (first..=lines).step_by(2) {
         node.hold_at(line);
         let mut tool = start(node.apply(&[]));
         node.wait_until_held(&mut tool);
@@ -66,4 +65,24 @@ fn the_link_is_cut_at_every_line() {
         assert_eq!(said.status, expected, "{when}: {outcome}\n{}\n{}", said.stderr, node.journal());
         assert_possible(&node.assert_safe(&when), line, lines);
     }
+}
+
+#[test]
+fn the_tool_is_killed_at_every_odd_line() {
+    killed("faults-kill-odd", 1);
+}
+
+#[test]
+fn the_tool_is_killed_at_every_even_line() {
+    killed("faults-kill-even", 2);
+}
+
+#[test]
+fn the_link_is_cut_at_every_odd_line() {
+    cut("faults-cut-odd", 1);
+}
+
+#[test]
+fn the_link_is_cut_at_every_even_line() {
+    cut("faults-cut-even", 2);
 }
