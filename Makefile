@@ -35,7 +35,7 @@ lab-tests: build
 
 # Real power cuts on an emulated machine with a kernel of its own: about ten minutes.
 vm-tests: prerequisites build
-	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite a_power_cut_costs
+	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
 
 # The tool killed and the link cut at every line of the journal, one after the other.
 fault-tests: prerequisites build
