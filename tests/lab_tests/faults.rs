@@ -179,7 +179,7 @@ impl Node {
     fn assert_as_before(&self, when: &str) {
         let login = self.lab.root_password_login(self.name);
         assert_eq!(login.status, 0, "{when}: root's password login: {}\n{}", login.stderr, self.journal());
-        assert_same(&self.before, &self.lab.fingerprint(self.name), when);
+        assert_same(&self.before, &self.lab.fingerprint(self.name), &format!("{when}:\n{}", self.journal()));
         let left = self
             .on("ls -d /var/lib/pve-harden/undo-at-boot.sh /etc/systemd/system/pve-harden* /run/motd.d/pve-harden \
              /var/lib/pve-harden/runs/.*.new 2>/dev/null; flock -n /run/pve-harden.lock true || echo locked");

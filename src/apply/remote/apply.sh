@@ -6,12 +6,15 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 # shellcheck source=src/apply/remote/lib.sh
 . "$DIR/lib.sh"
 # shellcheck source=/dev/null
-. "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW CONFIRM
+. "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW
 
 cd / || exit 1
 STEP=
 STAGE=
 RELOADS=
+
+# Told to stop, it first lets the program at work end: useradd or dpkg cut in the middle leave locks and halves behind.
+trap 'exit 143' TERM
 
 # ---- before the first change ------------------------------------------------------------------------------------
 
@@ -246,7 +249,10 @@ run_step() { # NUMBER KIND ARGUMENTS…
 
 after_step() { # KIND ARGUMENTS…
     case $1 in
-    user) home_listing "$5" >"$DIR/before/$STEP/home.listing" ;;
+    user)
+        home_listing "$5" >"$DIR/before/$STEP/home.listing.new" &&
+            mv -T "$DIR/before/$STEP/home.listing.new" "$DIR/before/$STEP/home.listing"
+        ;;
     unit) [ "$3" != reload ] || [ "$2" != ssh.service ] || RELOADS="$RELOADS $2" ;;
     esac
     # shellcheck disable=SC2086

@@ -32,7 +32,8 @@ if ! receive 2>/dev/null; then
 fi
 
 start_error=$(systemd-run --quiet --collect --unit="pve-harden-apply-$RUN" --property=Type=exec \
-    --property=TimeoutStopSec=5 --property=OOMScoreAdjust=-900 --property="ExecStopPost=-/bin/sh $DIR/undo.sh exit" \
+    --property=KillMode=mixed --property=TimeoutStopSec=30 --property=OOMScoreAdjust=-900 \
+    --property="ExecStopPost=-/bin/sh $DIR/undo.sh exit" \
     --property=Environment=HOME=/root /bin/sh "$DIR/apply.sh" 2>&1) || {
     rm -rf "$DIR"
     emit refused 0 "systemd would not start the run: $start_error"

@@ -198,7 +198,7 @@ restore_pam() {
 # their change is not lost.
 restore_accounts() { # RUN-FOLDER
     [ -n "$TOUCHED_ACCOUNTS" ] && [ -e "$TOUCHED_ACCOUNTS/list" ] || return 0
-    case $MODE in boot-*) forget_account_locks ;; esac
+    forget_account_locks
     if [ -z "$KEPT" ] && accounts_are_as_left "$1"; then
         restore_set "$TOUCHED_ACCOUNTS" || complain accounts 'the account databases could not be restored'
         return
@@ -208,11 +208,16 @@ restore_accounts() { # RUN-FOLDER
     done
 }
 
-# useradd and its kin lock a database with a file that holds their process id; after a power cut that number may be
-# somebody else's, and every change of accounts would be refused for good. This early nobody holds one rightly.
+# useradd and its kin lock a database with a file that holds their process id. One that was killed leaves it behind, and
+# after a power cut that number may be somebody else's: every change of accounts would be refused for good.
 forget_account_locks() {
     for account_file in passwd shadow group gshadow subuid subgid; do
-        rm -f "/etc/$account_file.lock" "/etc/$account_file+"
+        [ -e "/etc/$account_file.lock" ] || continue
+        account_pid=$(tr -dc '0-9' <"/etc/$account_file.lock")
+        case $(cat "/proc/${account_pid:-0}/comm" 2>/dev/null) in
+        user* | group* | gpasswd | ch* | passwd | newusers | pw* | grp* | vi*) continue ;;
+        esac
+        rm -f "/etc/$account_file.lock" "/etc/$account_file+" "/etc/$account_file.${account_pid:-lock}"
     done
 }
 
