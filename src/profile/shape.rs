@@ -1,6 +1,6 @@
 //! The shape a file must have, read from the JSON Schema of its types, and the walk of a TOML tree against it.
 //!
-//! One definition serves both: the types in `policy.rs` and `site.rs` give the schema for editors, and the schema
+//! One definition serves both: the types in `policy/` and `site.rs` give the schema for editors, and the schema
 //! gives the messages here. The walk reports everything it finds and removes what it reported, so that the rest of the
 //! file can still be judged.
 
