@@ -240,7 +240,42 @@ pub struct SshdExpectation {
     pub settings: BTreeMap<String, String>,
 }
 
+/// How far a change reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// One node.
+    Node,
+    /// Every node that shares /etc/pve: planned and applied once in a cluster, bound by its quorum.
+    Cluster,
+}
+
+impl Change {
+    /// Follows from the action; no control can say otherwise.
+    pub fn scope(&self) -> Scope {
+        self.action.scope()
+    }
+}
+
 impl Action {
+    /// Whether this reaches the whole cluster: pmxcfs shares all of /etc/pve, and there `nodes/NAME` (`local` is a
+    /// link to the own one) is about one node alone (pmxcfs(8)).
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::File(FileChange { path, .. }) | Self::Directory { path, .. } => scope_of(path),
+            Self::Packages { .. }
+            | Self::PamProfiles { .. }
+            | Self::Group { .. }
+            | Self::User { .. }
+            | Self::UserGroups { .. }
+            | Self::UserPassword { .. }
+            | Self::UserLock { .. }
+            | Self::UserShell { .. }
+            | Self::UserAging { .. }
+            | Self::Unit { .. } => Scope::Node,
+        }
+    }
+
     /// Paths whose content this action changes; the plan binds their digests. Account and PAM databases are listed
     /// by their main files.
     pub fn touches(&self) -> Vec<&str> {
@@ -263,6 +298,34 @@ impl Action {
             | Self::UserShell { .. }
             | Self::UserAging { .. } => vec!["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"],
             Self::Unit { .. } => vec![],
+        }
+    }
+}
+
+fn scope_of(path: &str) -> Scope {
+    match path.strip_prefix("/etc/pve/") {
+        Some(shared) if !shared.starts_with("nodes/") && !shared.starts_with("local/") => Scope::Cluster,
+        _ => Scope::Node,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_nodes_share_is_of_the_cluster() {
+        for (path, scope) in [
+            ("/etc/pve/firewall/cluster.fw", Scope::Cluster),
+            ("/etc/pve/user.cfg", Scope::Cluster),
+            ("/etc/pve/priv/authorized_keys", Scope::Cluster),
+            ("/etc/pve/nodes/pve1/host.fw", Scope::Node),
+            ("/etc/pve/local/host.fw", Scope::Node),
+            ("/etc/pvelib", Scope::Node),
+            ("/etc/default/pveproxy", Scope::Node),
+        ] {
+            let file = FileChange { path: path.into(), before: None, after: None, validate: None };
+            assert_eq!(Action::File(file).scope(), scope, "{path}");
         }
     }
 }
