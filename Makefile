@@ -33,13 +33,13 @@ unit:
 lab-tests: build
 	tests/tools/lab-tests
 
-# Real power cuts on an emulated machine with a kernel of its own: about ten minutes.
+# Parts of lab-tests by themselves: power cuts (ten minutes of an emulated machine), and the tool killed and the link cut
+# at every line of the journal.
 vm-tests: prerequisites build
-	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
+	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
 
-# The tool killed and the link cut at every line of the journal, one after the other.
 fault-tests: prerequisites build
-	LAB_EVERY_STEP=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step
+	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step
 
 # Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites

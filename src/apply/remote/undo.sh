@@ -212,8 +212,7 @@ restore_accounts() { # RUN-FOLDER
 # after a power cut that number may be somebody else's: every change of accounts would be refused for good.
 forget_account_locks() {
     for account_file in passwd shadow group gshadow subuid subgid; do
-        [ -e "/etc/$account_file.lock" ] || continue
-        account_pid=$(tr -dc '0-9' <"/etc/$account_file.lock")
+        account_pid=$({ tr -dc '0-9' <"/etc/$account_file.lock"; } 2>/dev/null)
         case $(cat "/proc/${account_pid:-0}/comm" 2>/dev/null) in
         user* | group* | gpasswd | ch* | passwd | newusers | pw* | grp* | vi*) continue ;;
         esac

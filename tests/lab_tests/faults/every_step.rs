@@ -21,15 +21,7 @@ fn assert_possible(outcome: &str, line: usize, lines: usize) {
     assert!(possible, "line {line} of {lines}: {outcome}");
 }
 
-/// Some thirty runs each: `make fault-tests` asks for them.
-fn asked_for() -> bool {
-    std::env::var_os("LAB_EVERY_STEP").is_some()
-}
-
 fn killed(test: &str, first: usize) {
-    if !asked_for() {
-        return;
-    }
     let Some(node) = Node::up(test) else { return };
     let lines = lines_of_a_good_run(&node);
     for line in (first..=lines).step_by(2) {
@@ -45,9 +37,6 @@ fn killed(test: &str, first: usize) {
 }
 
 fn cut(test: &str, first: usize) {
-    if !asked_for() {
-        return;
-    }
     let Some(node) = Node::up(test) else { return };
     let lines = lines_of_a_good_run(&node);
     for line in (first..=lines).step_by(2) {
