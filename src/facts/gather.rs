@@ -7,15 +7,17 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::SshdCase;
+use super::network::TlsQuestion;
 use crate::transport::capture::{Capture, Section};
 use crate::transport::{Frame, quote};
 
 /// Parts in the order in which they run; they share variables.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     include_str!("remote/common.sh"),
     include_str!("remote/system.sh"),
     include_str!("remote/sshd.sh"),
     include_str!("remote/accounts.sh"),
+    include_str!("remote/network.sh"),
     include_str!("remote/files.sh"),
     include_str!("remote/packages.sh"),
 ];
@@ -67,6 +69,9 @@ const FILES: &[&str] = &[
     "/etc/pve/firewall",
     "/etc/pve/firewall/*.fw",
     "/etc/pve/nodes/*/host.fw",
+    "/etc/pve/storage.cfg",
+    "/etc/pve/ceph.conf",
+    "/etc/default/pveproxy",
     "/var/lib/pve-harden/runs",
     "/var/lib/pve-harden/runs/*/meta.json",
     "/var/lib/pve-harden/runs/*/state.json",
@@ -89,6 +94,10 @@ const UNITS: &[&str] = &[
     "pvedaemon.service",
     "pve-firewall.service",
     "proxmox-firewall.service",
+    "spiceproxy.service",
+    "rpcbind.service",
+    "rpcbind.socket",
+    "nfs-server.service",
 ];
 
 /// Addresses that stand for "somebody on the Internet": documentation networks (RFC 5737, RFC 3849).
@@ -113,6 +122,8 @@ pub struct Request {
     pub units: BTreeSet<String>,
     /// Packages whose installation is simulated where they are missing.
     pub packages: BTreeSet<String>,
+    /// Handshakes to try with port 8006; none asks for none.
+    pub tls: BTreeSet<TlsQuestion>,
     /// How far back root's logins are counted.
     pub history_days: u32,
 }
@@ -133,6 +144,7 @@ impl Request {
             files: BTreeSet::new(),
             units: BTreeSet::new(),
             packages: BTreeSet::new(),
+            tls: BTreeSet::new(),
             history_days: 30,
         }
     }
@@ -153,6 +165,9 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_FILES", files);
     assign(&mut text, "PVH_UNITS", units.filter(|unit| !unit.starts_with('-')));
     assign(&mut text, "PVH_PACKAGES", request.packages.iter().filter(|name| !name.starts_with('-')));
+    let questions = request.tls.iter().map(|question| [&question.label, &question.version, &question.ciphers]);
+    let questions = questions.filter(|words| words.iter().all(|word| is_word(word)));
+    assign(&mut text, "PVH_TLS", questions.map(|[label, version, ciphers]| format!("{label} {version} {ciphers}")));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);
     assign(&mut text, "PVH_TEXT_LIMIT", [super::files::LIMIT.to_string()]);
     for part in PARTS {
@@ -182,6 +197,11 @@ fn assign(text: &mut String, name: &str, words: impl IntoIterator<Item = impl As
     }
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{name}={}", quote::shell(&value));
+}
+
+/// One word that no program takes for an option.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 fn is_path(path: &str) -> bool {

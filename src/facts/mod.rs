@@ -8,6 +8,7 @@ mod files;
 pub mod fixture;
 pub mod gather;
 mod history;
+pub mod network;
 mod pam;
 mod reading;
 mod sections;
@@ -50,6 +51,8 @@ pub fn parse(capture: &Capture) -> Facts {
         own: addresses.known().map_or(&[], Vec::as_slice),
     }
     .cluster();
+    let network =
+        network::Sources { sections, files: &files, node_name: node_name.known().map(String::as_str) }.network();
     Facts {
         session: system::session(sections),
         taken: system::taken(sections),
@@ -64,6 +67,7 @@ pub fn parse(capture: &Capture) -> Facts {
         pam: pam::parse(&files),
         packages,
         simulation: apt::simulation(sections),
+        network,
         units: system::units(sections),
         listeners: system::listeners(sections),
         listed: files::listed(sections, &files),
@@ -146,6 +150,9 @@ pub struct Facts {
     pub units: Reading<BTreeMap<String, Unit>>,
     /// Listening sockets.
     pub listeners: Reading<Vec<Listener>>,
+    /// Connections, the live firewall, port 8006, guests' network cards.
+    #[serde(default)]
+    pub network: network::Network,
     /// Files and directories by path, with content unless it is secret or too large.
     pub files: BTreeMap<String, Reading<FileFact>>,
     /// Directories of which every entry is among `files`, hidden ones excepted.

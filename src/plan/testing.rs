@@ -93,7 +93,7 @@ pub const OTHER_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti other@example";
 
 pub fn policy() -> Policy {
-    let profile: Profile = toml::from_str(PROFILE).unwrap();
+    let profile = profile();
     let site = Site {
         management: vec!["192.0.2.0/24".parse().unwrap()],
         admins: vec![Admin {
@@ -115,6 +115,18 @@ pub fn policy() -> Policy {
         digests: crate::profile::policy::Digests::default(),
         left_out: std::collections::BTreeSet::new(),
     }
+}
+
+/// The shipped baseline with the values below.
+fn profile() -> Profile {
+    let mut profile: toml::Table = toml::from_str(include_str!("../../profiles/baseline.toml")).unwrap();
+    profile.remove("description");
+    for (family, tables) in toml::from_str::<toml::Table>(PROFILE).unwrap() {
+        for (name, value) in tables.as_table().unwrap() {
+            profile[&family].as_table_mut().unwrap().insert(name.clone(), value.clone());
+        }
+    }
+    profile.try_into().unwrap()
 }
 
 const PROFILE: &str = r#"

@@ -53,4 +53,6 @@ pub const LIMITS: &[Limit] = &[
     ),
     limit("lockout.pam.root-unlock-time", 1, 604_800, "0 means never: root would be shut out for good"),
     limit("session.timeout.seconds", 60, 86_400, "0 switches TMOUT off, which `enabled = false` says more clearly"),
+    limit("firewall.node.synflood-rate", 10, 100_000, "fewer new connections per second stop a busy web interface"),
+    limit("firewall.node.synflood-burst", 10, 1_000_000, "a burst smaller than the rate makes the rate unreachable"),
 ];

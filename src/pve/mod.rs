@@ -2,5 +2,6 @@
 
 pub mod cluster;
 pub mod datacenter;
+pub mod guest;
 pub mod user_cfg;
 pub mod version;

@@ -2,18 +2,24 @@
 //! set it. Field names are the control ids; keys in TOML are the same words in kebab-case.
 
 mod accounts;
+mod firewall;
 mod lockout;
+mod network;
 mod password;
 mod session;
 mod site;
 mod ssh;
+mod web;
 
 pub use accounts::*;
+pub use firewall::*;
 pub use lockout::*;
+pub use network::*;
 pub use password::*;
 pub use session::*;
 pub use site::*;
 pub use ssh::*;
+pub use web::*;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -88,6 +94,12 @@ pub struct Profile {
     pub lockout: LockoutPolicy,
     /// `session.*`.
     pub session: SessionPolicy,
+    /// `web.*`.
+    pub web: WebPolicy,
+    /// `network.*`.
+    pub network: NetworkPolicy,
+    /// `firewall.*`.
+    pub firewall: FirewallPolicy,
 }
 
 /// `[run]`.
