@@ -7,7 +7,8 @@
 //! - [`pve`]: PVE's own file formats and names.
 //! - [`facts`]: capture in, [`facts::Facts`] out; judges nothing. → `pve`, types of `transport`
 //! - [`controls`]: the catalogue; facts and policy in, verdicts out. → `facts`, `profile`, `pve`
-//! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`
+//! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`, `pve`
+//! - [`fleet`]: many nodes: which of them are one cluster, whose turn it is, when to stop. → `facts`, `plan`
 //! - [`apply`]: the only room that changes a node. → `plan`, `controls`, `facts`, `profile`, `transport`, `event`
 //! - [`transport`]: connections, programs, frames.
 //! - [`report`]: what a command found, as data. → `plan`, `controls`, `profile`
@@ -24,6 +25,7 @@ pub mod controls;
 pub mod error;
 pub mod event;
 pub mod facts;
+pub mod fleet;
 pub mod plan;
 pub mod profile;
 pub mod pve;

@@ -20,6 +20,7 @@ const PARTS: [&str; 7] = [
     include_str!("remote/network.sh"),
     include_str!("remote/files.sh"),
     include_str!("remote/packages.sh"),
+    include_str!("remote/tasks.sh"),
 ];
 
 /// Paths that every capture holds; patterns are expanded on the node, the directory of `DIRECTORY/*` is read, too.
@@ -66,6 +67,8 @@ const FILES: &[&str] = &[
     "/etc/pve/.members",
     "/etc/pve/datacenter.cfg",
     "/etc/pve/user.cfg",
+    "/etc/pve/ha",
+    "/etc/pve/ha/manager_status",
     "/etc/pve/firewall",
     "/etc/pve/firewall/*.fw",
     "/etc/pve/nodes/*/host.fw",
@@ -174,6 +177,11 @@ pub fn program(request: &Request) -> String {
         text.push_str(part);
     }
     text
+}
+
+/// The program that asks how a member stands now, see [`super::standing`].
+pub fn standing_program() -> String {
+    [PARTS[0], include_str!("remote/tasks.sh"), include_str!("remote/standing.sh")].concat()
 }
 
 /// A program's answer as a capture. A name that comes twice keeps its first answer.

@@ -13,6 +13,7 @@ mod pam;
 mod reading;
 mod sections;
 pub mod sshd;
+pub mod standing;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::pve::ha::HaStatus;
+use crate::pve::tasks::Task;
 use crate::transport::capture::Capture;
 
 /// Reads a capture. Never fails: what is missing, unreadable or nonsense is said by each [`Reading`].
@@ -72,6 +75,7 @@ pub fn parse(capture: &Capture) -> Facts {
         listeners: system::listeners(sections),
         listed: files::listed(sections, &files),
         files,
+        tasks: standing::tasks(sections),
         root_logins: history::root_logins(sections, &mut notes),
         runs,
         notes,
@@ -157,6 +161,9 @@ pub struct Facts {
     pub files: BTreeMap<String, Reading<FileFact>>,
     /// Directories of which every entry is among `files`, hidden ones excepted.
     pub listed: BTreeSet<String>,
+    /// Worker tasks that run on this node.
+    #[serde(default)]
+    pub tasks: Reading<Vec<Task>>,
     /// Successful root logins over SSH of the last 30 days.
     pub root_logins: Reading<Vec<RootLogin>>,
     /// Runs this tool left on the node, newest last.
@@ -181,6 +188,11 @@ impl Facts {
     /// A file's content, a link followed one step; unreadable when there is a file but no text to judge.
     pub fn text(&self, path: &str) -> Reading<String> {
         text_of(&self.files, path)
+    }
+
+    /// What the cluster's high availability is about; absent where it was never used.
+    pub fn ha(&self) -> Reading<HaStatus> {
+        self.text("/etc/pve/ha/manager_status").and_then(|text| crate::pve::ha::status(&text))
     }
 
     /// Networks from which peers may come with addresses that no file of this node tells: datacenter.cfg's migration and

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Expect, Operator, Plan, Proof, Refusal, Selection, lockout, merge, notes, order, packages as installation, seal,
+    Expect, Operator, Plan, Proof, Refusal, Selection, hold, lockout, merge, notes, order, packages as installation,
+    seal,
 };
 use crate::change::{Action, Change, Stage};
 use crate::controls::{CATALOGUE, Control, Status, Verdict};
@@ -167,6 +168,9 @@ fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) ->
         })
         .collect();
     refusals.extend(installation::refusal(facts, &plan.changes));
+    if !plan.changes.is_empty() {
+        refusals.extend(hold::refusals(facts, operator));
+    }
     refusals.extend(lockout::refusals(facts, policy, operator, &plan.changes));
     refusals
 }

@@ -1,11 +1,13 @@
 //! From verdicts to one sealed, ordered list of changes. Pure.
 
 mod build;
+pub mod hold;
 pub mod lockout;
 mod merge;
 mod notes;
 mod order;
 mod packages;
+mod part;
 pub mod seal;
 mod select;
 #[cfg(test)]
@@ -59,6 +61,20 @@ pub struct Operator {
     pub address: Option<IpAddr>,
     /// Somebody else will confirm, on the node (`--confirm manual`): the operator need not hold an admin's key.
     pub confirm_manual: bool,
+    /// What a running backup or migration means.
+    pub on_tasks: OnTasks,
+}
+
+/// What it means that a backup, a migration, a restore or a cluster join runs on the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTasks {
+    /// It is said; nothing begins now.
+    #[default]
+    Note,
+    /// The plan must not begin.
+    Refuse,
+    /// The operator begins in spite of it.
+    Despite,
 }
 
 /// State of one path at capture.

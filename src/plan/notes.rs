@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Expect, Operator, Plan, lockout, packages};
+use super::{Expect, Operator, Plan, hold, lockout, packages};
 use crate::change::Change;
 use crate::facts::{CaseKind, Facts, Reading, RootLogin, RunFact};
 use crate::profile::policy::{PermitRootLogin, Policy};
@@ -13,6 +13,7 @@ use crate::profile::policy::{PermitRootLogin, Policy};
 pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -> Vec<String> {
     let mut notes = open_runs(facts);
     if !plan.changes.is_empty() {
+        notes.extend(hold::note(facts, operator));
         notes.extend(refused_logins(facts, policy, &plan.changes));
         notes.extend(peers(facts, &plan.changes));
         notes.extend(

@@ -3,5 +3,7 @@
 pub mod cluster;
 pub mod datacenter;
 pub mod guest;
+pub mod ha;
+pub mod tasks;
 pub mod user_cfg;
 pub mod version;
