@@ -12,7 +12,7 @@ use crate::transport::capture::{Capture, Section};
 use crate::transport::{Frame, quote};
 
 /// Parts in the order in which they run; they share variables.
-const PARTS: [&str; 7] = [
+const PARTS: &[&str] = &[
     include_str!("remote/common.sh"),
     include_str!("remote/system.sh"),
     include_str!("remote/sshd.sh"),
