@@ -205,6 +205,7 @@ fn request(policy: &Policy) -> Result<gather::Request> {
     request.probes.extend(admin_probe_address(site, None));
     request.files = plan::reads(policy);
     request.packages = plan::packages(policy);
+    plan::ask(policy, &mut request);
     Ok(request)
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::facts::Facts;
+use crate::facts::gather::Request;
 use crate::profile::policy::Policy;
 
 /// One hardening requirement with a stable id.
@@ -32,6 +33,11 @@ pub trait Control: Sync {
     fn reads(&self, policy: &Policy) -> Vec<String> {
         let _ = policy;
         Vec::new()
+    }
+
+    /// What the capture must ask for this control beside the paths: units, handshakes, kernel settings.
+    fn ask(&self, policy: &Policy, request: &mut Request) {
+        let _ = (policy, request);
     }
 
     /// Debian packages this control may install; the capture simulates their installation.

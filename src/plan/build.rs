@@ -9,6 +9,7 @@ use super::{
 use crate::change::{Action, Change, Stage};
 use crate::controls::{CATALOGUE, Control, Status, Verdict};
 use crate::error::{Error, Kind, Result};
+use crate::facts::gather::Request;
 use crate::facts::{Facts, FileKind};
 use crate::profile::policy::Policy;
 
@@ -22,6 +23,13 @@ pub fn build(facts: &Facts, policy: &Policy, selection: &Selection, operator: &O
 pub fn reads(policy: &Policy) -> BTreeSet<String> {
     let enabled = CATALOGUE.iter().filter(|control| control.enabled(policy));
     enabled.flat_map(|control| control.reads(policy)).chain(lockout::reads(policy)).collect()
+}
+
+/// Adds what the enabled controls ask beside paths and packages.
+pub fn ask(policy: &Policy, request: &mut Request) {
+    for control in CATALOGUE.iter().filter(|control| control.enabled(policy)) {
+        control.ask(policy, request);
+    }
 }
 
 /// Packages whose installation a capture simulates: those of the controls that this policy enables and does not leave

@@ -13,7 +13,7 @@ mod select;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use build::{build, narrowed, packages, reads};
+pub use build::{ask, build, narrowed, packages, reads};
 pub use select::{Selection, unknown};
 
 use std::collections::{BTreeMap, BTreeSet};
