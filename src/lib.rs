@@ -25,6 +25,7 @@ pub mod controls;
 pub mod error;
 pub mod event;
 pub mod facts;
+pub mod firewall;
 pub mod fleet;
 pub mod plan;
 pub mod profile;

@@ -6,6 +6,7 @@ mod cli;
 mod controls;
 mod docs;
 mod facts;
+mod firewall;
 mod lab_tests;
 mod support;
 mod transport;

@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct Corosync {
     /// `totem.cluster_name`.
     pub cluster_name: Option<String>,
+    /// `totem.transport`; PVE's default is knet.
+    pub transport: Option<String>,
     /// `nodelist.node`, in file order.
     pub nodes: Vec<CorosyncNode>,
 }
@@ -54,6 +56,7 @@ pub fn corosync(text: &str) -> Result<Corosync, String> {
 
 fn setting(parsed: &mut Corosync, path: &[&str], key: &str, value: &str) {
     match (path, key) {
+        (["totem"], "transport") => parsed.transport = Some(value.into()),
         (["totem"], "cluster_name") => parsed.cluster_name = Some(value.into()),
         (["nodelist", "node"], _) => {
             let Some(node) = parsed.nodes.last_mut() else { return };

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod datacenter;
+pub mod firewall;
 pub mod guest;
 pub mod ha;
 pub mod tasks;

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("profile", &[]),
     ("pve", &[]),
+    ("firewall", &["pve"]),
     ("facts", &["pve", "transport::Frame", "transport::capture", "transport::quote"]),
     ("controls", &["facts", "profile", "pve"]),
     ("plan", &["controls", "facts", "profile", "pve"]),

@@ -1,0 +1,1 @@
+//! What enabling the datacenter firewall does to guests: their own firewalls begin to work.
