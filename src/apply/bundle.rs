@@ -8,20 +8,26 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::steps::{self, Steps, Stops};
+use crate::change::{Action, FileChange, FileImage};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Expect, Plan, Proof};
 use crate::profile::policy::Digests;
 use crate::transport::Program;
 use crate::transport::quote;
 
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("lib.sh", include_str!("remote/lib.sh")),
     ("proofs.sh", include_str!("remote/proofs.sh")),
+    ("firewall.sh", include_str!("remote/firewall.sh")),
     ("apply.sh", include_str!("remote/apply.sh")),
     ("undo.sh", include_str!("remote/undo.sh")),
     ("pve-harden-undo", include_str!("remote/pve-harden-undo")),
     ("pve-harden-confirm", include_str!("remote/pve-harden-confirm")),
 ];
+/// Seconds in which a firewall must take its new rules up and a cluster must hold on flows that they judge.
+const SETTLE_WINDOW: u32 = 150;
+/// As long as the engine waits for anything.
+const LONGEST_GATE: u32 = 7200;
 const BEGIN: &str = include_str!("remote/begin.sh");
 
 /// Who changes what with what: kept on the node as `meta.json` and shown by `history`.
@@ -111,9 +117,48 @@ pub fn program(plan: &Plan, order: &Order) -> Result<Program> {
         Stops { accounts: accounts && !order.windows.manual, password: plan.proofs.contains(&Proof::PasswordAuth) };
     let steps = steps::render(&plan.changes, waits);
     let mut files = common_files(order, &steps);
-    files.insert("expect".into(), expected(plan));
+    files.insert("expect".into(), expected(&plan.expects));
     files.insert("plan.json".into(), json(plan)?);
     assemble(&order.meta, &files)
+}
+
+/// One member's part in a change of cluster.fw, which binds all members at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// cluster.fw as it was read and as it will be; the same for every member.
+    pub cluster: FileChange,
+    /// Writes it, and takes it up first. One member of the cluster.
+    pub writer: bool,
+    /// This member's host.fw.
+    pub host_path: String,
+    /// host.fw that keeps the node out (`enable: 0`) until its turn comes; `None` where the datacenter's firewall is
+    /// enforced already, so that all members take the new rules up together.
+    pub shield: Option<FileImage>,
+    /// With a shield: host.fw afterwards; `None` removes it.
+    pub host_after: Option<FileImage>,
+}
+
+/// The program of one member. `expects` is the state in which both files were read.
+pub fn part_program(part: &Part, expects: &BTreeMap<String, Expect>, order: &Order, members: usize) -> Result<Program> {
+    let change =
+        |path: &str| Action::File(FileChange { path: path.to_owned(), before: None, after: None, validate: None });
+    for action in [change(&part.cluster.path), change(&part.host_path)] {
+        if let Some(why) = steps::forbidden(&action) {
+            return Err(Error::msg(Kind::Internal, why).untouched(&order.meta.node));
+        }
+    }
+    let steps = steps::render_part(part);
+    let mut files = common_files(order, &steps);
+    let settings = files.entry("settings.sh".into()).or_default();
+    // Writing to a String cannot fail.
+    let _ = writeln!(settings, "GATE_WINDOW={}", gate_window(members));
+    files.insert("expect".into(), expected(expects));
+    assemble(&order.meta, &files)
+}
+
+/// Seconds at a gate: every member before this one may take its turn. Who waits there is either shielded or was proved.
+fn gate_window(members: usize) -> u32 {
+    u32::try_from(members).unwrap_or(u32::MAX).saturating_mul(SETTLE_WINDOW).saturating_add(120).min(LONGEST_GATE)
 }
 
 /// One step of a committed run that a rollback takes back.
@@ -136,10 +181,13 @@ pub fn rollback_program(order: &Order, undone: &[Undone], force: bool) -> Result
 fn common_files(order: &Order, steps: &Steps) -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> =
         SCRIPTS.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
-    let Windows { stage, packages, commit, .. } = &order.windows;
+    let Windows { stage, packages, commit, manual } = &order.windows;
+    let confirm = if *manual { "manual" } else { "login" };
     files.insert(
         "settings.sh".into(),
-        format!("STAGE_WINDOW={stage}\nPACKAGES_WINDOW={packages}\nCOMMIT_WINDOW={commit}\n"),
+        format!(
+            "STAGE_WINDOW={stage}\nPACKAGES_WINDOW={packages}\nSETTLE_WINDOW={SETTLE_WINDOW}\nCOMMIT_WINDOW={commit}\nCONFIRM={confirm}\n"
+        ),
     );
     files.insert("steps.sh".into(), steps.script.clone());
     files.insert("admins".into(), lines(&order.admins));
@@ -169,9 +217,9 @@ fn peer_line(peer: &PeerPair) -> String {
     }
 }
 
-fn expected(plan: &Plan) -> String {
+fn expected(expects: &BTreeMap<String, Expect>) -> String {
     let mut text = String::new();
-    for (path, state) in &plan.expects {
+    for (path, state) in expects {
         let _ = match state {
             Expect::Absent => writeln!(text, "absent\t{path}"),
             Expect::Directory { mode, owner, group } => writeln!(text, "directory\t{path}\t{mode:o}\t{owner}\t{group}"),

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -51,6 +52,9 @@ pub trait Node {
     /// Runs a program over the open connection, or over a new one when that is lost.
     fn run(&self, program: &Program) -> impl Future<Output = Result<Vec<Frame>, Self::Error>>;
 
+    /// Whether port 8006 answers the beginning of a TLS handshake from here, over a new TCP connection.
+    fn web(&self) -> impl Future<Output = bool>;
+
     /// Runs a program over a new TCP connection that shares nothing with the open one.
     fn fresh(&self, login: &Login, program: &Program) -> impl Future<Output = Result<Vec<Frame>, Self::Error>>;
 }
@@ -60,7 +64,7 @@ pub trait Node {
 pub enum Outcome {
     /// Permanent.
     Committed,
-    /// Nothing was changed. The word is the node's: busy, stale, changed, prepare, guard, broken.
+    /// Nothing was changed. The word is the node's: busy, quorum, stale, changed, prepare, guard, broken.
     Refused {
         /// Kind of refusal.
         word: String,
@@ -88,6 +92,24 @@ pub struct Run {
     pub login: Login,
     /// Confirmation is given by hand on the node.
     pub manual: bool,
+    /// The run can close port 8006, or what it leads to.
+    pub web: bool,
+}
+
+/// What a run waits for beside its own proofs: other members of its cluster.
+pub trait Gates {
+    /// Resolves when the run may pass; the reason when it never will. `commit` is asked for before the last proof.
+    fn pass(&self, gate: &str) -> impl Future<Output = Result<(), String>>;
+}
+
+/// A run on its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone;
+
+impl Gates for Alone {
+    async fn pass(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Drives a run to its end. `interrupt` resolves when the operator wants out; `told` sees each journal line.
@@ -96,14 +118,38 @@ pub async fn drive<N: Node>(
     program: &Program,
     run: &Run,
     interrupt: impl Future<Output = ()>,
+    told: impl FnMut(&Entry),
+) -> Outcome {
+    drive_through(node, program, run, &Alone, interrupt, told).await
+}
+
+/// As [`drive`], together with others.
+pub async fn drive_through<N: Node, G: Gates>(
+    node: &N,
+    program: &Program,
+    run: &Run,
+    gates: &G,
+    interrupt: impl Future<Output = ()>,
     mut told: impl FnMut(&Entry),
 ) -> Outcome {
+    tokio::pin!(interrupt);
+    // What did not answer before is not held against the run.
+    let web = run.web
+        && !run.manual
+        && tokio::select! {
+            answers = node.web() => answers,
+            () = &mut interrupt => {
+                return Outcome::Refused { word: "interrupted".into(), why: "interrupted".into() };
+            }
+        };
     let (sender, mut frames) = mpsc::unbounded_channel();
     let deadline = Instant::now() + BEFORE_GUARD;
     let mut state = State { run, cause: None, undo_failed: None, deadline, armed: false, wants_out: false };
     let follow = node.follow(program, sender);
-    tokio::pin!(follow, interrupt);
+    tokio::pin!(follow);
     let mut link = None;
+    // What the node waits for; its journal is read meanwhile.
+    let mut task: Option<LocalBoxFuture<'_, Result<(), String>>> = None;
     loop {
         tokio::select! {
             biased;
@@ -119,31 +165,33 @@ pub async fn drive<N: Node>(
                         if entry.event.renews_guard() {
                             request_undo(node, run).await;
                         }
-                    } else if let Some(task) = state.proof_wanted(&entry.event) {
-                        // The journal waits in the channel meanwhile; the node waits for this very proof.
-                        let proved = tokio::select! {
-                            proved = prove(node, run, task) => proved,
-                            end = &mut follow, if link.is_none() => {
-                                link = Some(end.err().map(|error| error.to_string()));
-                                Err("the connection was lost".into())
-                            }
-                            () = &mut interrupt => Err("interrupted".into()),
-                        };
-                        if let Err(why) = proved {
-                            state.get_out(why);
-                            request_undo(node, run).await;
-                        }
+                    } else if let Some(wanted) = state.wanted(&entry.event) {
+                        task = Some(Box::pin(give(node, run, gates, web, wanted)));
                     }
                 }
                 None => break,
             },
+            given = outcome_of(&mut task) => {
+                task = None;
+                if let Err(why) = given {
+                    state.get_out(why);
+                    request_undo(node, run).await;
+                }
+            }
             () = &mut interrupt, if !state.wants_out => {
+                task = None;
                 state.get_out("interrupted".into());
                 if state.armed {
                     request_undo(node, run).await;
                 }
             }
-            end = &mut follow, if link.is_none() => link = Some(end.err().map(|error| error.to_string())),
+            end = &mut follow, if link.is_none() => {
+                link = Some(end.err().map(|error| error.to_string()));
+                if task.take().is_some() {
+                    state.get_out("the connection was lost".into());
+                    request_undo(node, run).await;
+                }
+            }
             () = sleep_until(state.deadline + SILENCE) => {
                 link.get_or_insert_with(|| Some("the node says nothing any more".into()));
                 break;
@@ -152,6 +200,39 @@ pub async fn drive<N: Node>(
     }
     let lost = link.flatten().unwrap_or_else(|| "the answer ended early".into());
     learn(node, &mut state, &lost, told).await
+}
+
+/// Never resolves without a task.
+async fn outcome_of(task: &mut Option<LocalBoxFuture<'_, Result<(), String>>>) -> Result<(), String> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a line of the journal asks this side for.
+enum Wanted {
+    /// A fresh login that leaves this mark.
+    Proof(&'static str),
+    /// Leave to go on, from the others.
+    Gate(String),
+}
+
+/// Gives the node what it waits for; the reason when that cannot be.
+async fn give<N: Node, G: Gates>(node: &N, run: &Run, gates: &G, web: bool, wanted: Wanted) -> Result<(), String> {
+    match wanted {
+        Wanted::Proof(task) => {
+            if task == "commit" {
+                gates.pass(task).await?;
+            }
+            prove(node, run, web, task).await
+        }
+        Wanted::Gate(gate) => {
+            gates.pass(&gate).await?;
+            let frames = node.run(&mark(run, &format!("gate-{gate}"))).await;
+            judge(&frames.map_err(|error| error.to_string())?)
+        }
+    }
 }
 
 struct State<'a> {
@@ -176,12 +257,8 @@ impl State<'_> {
     /// Only for lines that arrive as they are written: a journal read later says nothing about now.
     fn note_deadline(&mut self, event: &Event) {
         self.armed |= event.renews_guard();
-        if let Event::Armed { seconds }
-        | Event::Stage { seconds, .. }
-        | Event::Proof { seconds, .. }
-        | Event::Window { seconds } = event
-        {
-            self.deadline = Instant::now() + Duration::from_secs(u64::from(*seconds));
+        if let Some(seconds) = event.deadline().and_then(|seconds| u64::try_from(seconds).ok()) {
+            self.deadline = Instant::now() + Duration::from_secs(seconds);
         }
         match event {
             Event::Undoing { .. } => self.deadline = Instant::now() + UNDO,
@@ -222,10 +299,13 @@ impl State<'_> {
         None
     }
 
-    fn proof_wanted(&self, event: &Event) -> Option<&'static str> {
+    fn wanted(&self, event: &Event) -> Option<Wanted> {
         match event {
-            Event::Proof { name, .. } if name == "accounts" => Some("accounts"),
-            Event::Window { .. } if !self.run.manual => Some("commit"),
+            Event::Proof { name, .. } => {
+                ["accounts", "firewall"].into_iter().find(|known| known == name).map(Wanted::Proof)
+            }
+            Event::Gate { name, .. } if is_word(name) => Some(Wanted::Gate(name.clone())),
+            Event::Window { .. } if !self.run.manual => Some(Wanted::Proof("commit")),
             _ => None,
         }
     }
@@ -255,22 +335,54 @@ fn entry_of(frame: &Frame) -> Option<Entry> {
     }
 }
 
-/// A fresh login that leaves its mark; the reason when it could not.
-async fn prove<N: Node>(node: &N, run: &Run, task: &str) -> Result<(), String> {
+/// A gate's name becomes part of a file name on the node.
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// A fresh login that leaves its mark; the reason when it could not. Where the run can close port 8006, that is asked
+/// for first: the mark is what lets the run go on.
+async fn prove<N: Node>(node: &N, run: &Run, web: bool, task: &str) -> Result<(), String> {
+    if web && task != "accounts" && !web_answers(node).await {
+        return Err("port 8006 answered from here before the run and does not now".into());
+    }
+    let frames = node
+        .fresh(&run.login, &mark(run, task))
+        .await
+        .map_err(|error| format!("the proof by a new login failed: {error}"))?;
+    judge(&frames)
+}
+
+/// The program that leaves a mark, or commits.
+fn mark(run: &Run, task: &str) -> Program {
     let who = match &run.login {
         Login::Admin(name) => name.as_str(),
         Login::Anybody => "operator",
     };
-    let text =
-        format!("RUN={}\nTASK={}\nWHO={}\n{PROVE}", quote::shell(&run.id), quote::shell(task), quote::shell(who));
-    let frames = node
-        .fresh(&run.login, &Program::new(&text))
-        .await
-        .map_err(|error| format!("the proof by a new login failed: {error}"))?;
+    Program::new(&format!(
+        "RUN={}\nTASK={}\nWHO={}\n{PROVE}",
+        quote::shell(&run.id),
+        quote::shell(task),
+        quote::shell(who)
+    ))
+}
+
+fn judge(frames: &[Frame]) -> Result<(), String> {
     let Some(frame) = frames.iter().find(|frame| frame.name == "proof") else {
         return Err("the new login did not answer".into());
     };
     if frame.status == 0 { Ok(()) } else { Err(String::from_utf8_lossy(&frame.body).trim_end().to_owned()) }
+}
+
+/// A restarted pveproxy needs a moment.
+async fn web_answers<N: Node>(node: &N) -> bool {
+    for _ in 0..2 {
+        if node.web().await {
+            return true;
+        }
+        sleep_until(Instant::now() + Duration::from_secs(1)).await;
+    }
+    node.web().await
 }
 
 /// Asks the node to undo now instead of at its deadline. When it cannot be asked, the guard does the same later.
@@ -363,6 +475,7 @@ mod tests {
         /// Ends the connection after the journal instead of keeping it open.
         cut: bool,
         fresh: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
+        web: RefCell<VecDeque<bool>>,
         run: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
         asked: RefCell<Vec<String>>,
         after_run: Vec<&'static str>,
@@ -398,6 +511,10 @@ mod tests {
             self.run.borrow_mut().pop_front().unwrap_or_else(|| Ok(Vec::new()))
         }
 
+        async fn web(&self) -> bool {
+            self.web.borrow_mut().pop_front().unwrap_or(false)
+        }
+
         async fn fresh(&self, login: &Login, _: &Program) -> Result<Vec<Frame>, String> {
             self.asked.borrow_mut().push(format!("fresh {login:?}"));
             let answer = self.fresh.borrow_mut().pop_front().unwrap_or_else(|| Err("refused".into()));
@@ -410,7 +527,7 @@ mod tests {
     }
 
     fn order(manual: bool) -> Run {
-        Run { id: "20260101T000000Z-0001".into(), login: Login::Admin("ops".into()), manual }
+        Run { id: "20260101T000000Z-0001".into(), login: Login::Admin("ops".into()), manual, web: true }
     }
 
     async fn outcome(node: &Fake, manual: bool) -> Outcome {
@@ -437,6 +554,29 @@ mod tests {
             Outcome::RolledBack { why: "the proof by a new login failed: refused".into() }
         );
         assert_eq!(*node.asked.borrow(), ["fresh Admin(\"ops\")", "run"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn port_8006_must_answer_where_it_did_before() {
+        let firewall = || Fake {
+            journal: vec!["1 armed 60", "2 settling firewall 150", "3 proved rules", "4 proof firewall 60"],
+            after_run: vec!["5 undoing operator", "6 undone"],
+            ..Fake::default()
+        };
+        let node = firewall();
+        node.web.borrow_mut().extend([true, false, false, false]);
+        let why = "port 8006 answered from here before the run and does not now";
+        assert_eq!(outcome(&node, false).await, Outcome::RolledBack { why: why.into() });
+        assert_eq!(*node.asked.borrow(), ["run"], "no login may leave the mark");
+
+        // Slow to come back, or never there: the login decides.
+        for web in [&[true, false, true][..], &[false]] {
+            let node = firewall();
+            node.web.borrow_mut().extend(web);
+            node.fresh.borrow_mut().push_back(Ok(vec![frame("proof", 0, "ops")]));
+            assert_eq!(outcome(&node, false).await, Outcome::Committed);
+            assert!(node.web.borrow().is_empty());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,9 +45,23 @@ pub enum Event {
         /// What.
         text: String,
     },
+    /// What was written takes effect later; no proof counts before it has.
+    Settling {
+        /// What: firewall.
+        name: String,
+        /// Seconds until the guard fires.
+        seconds: u32,
+    },
     /// The run waits for a fresh login.
     Proof {
         /// Which proof.
+        name: String,
+        /// Seconds until the guard fires.
+        seconds: u32,
+    },
+    /// The run waits for other members of its cluster.
+    Gate {
+        /// Which gate.
         name: String,
         /// Seconds until the guard fires.
         seconds: u32,
@@ -91,7 +105,7 @@ pub enum Event {
     Undone,
     /// Nothing was changed.
     Refused {
-        /// busy, stale, changed, prepare, guard, broken.
+        /// busy, quorum, stale, changed, prepare, guard, broken.
         word: String,
         /// What the node said.
         why: String,
@@ -105,8 +119,8 @@ pub enum Event {
 
 impl Event {
     /// Whether the node has a guard from here on, or a new one.
-    pub const fn renews_guard(&self) -> bool {
-        matches!(self, Self::Armed { .. } | Self::Stage { .. } | Self::Proof { .. } | Self::Window { .. })
+    pub fn renews_guard(&self) -> bool {
+        self.deadline().is_some()
     }
 
     /// Seconds after this line until the guard fires.
@@ -114,7 +128,9 @@ impl Event {
         match self {
             Self::Armed { seconds }
             | Self::Stage { seconds, .. }
+            | Self::Settling { seconds, .. }
             | Self::Proof { seconds, .. }
+            | Self::Gate { seconds, .. }
             | Self::Window { seconds } => Some(i64::from(*seconds)),
             _ => None,
         }
@@ -157,7 +173,9 @@ fn parse_event(text: &str) -> Option<Event> {
         "done" => Event::Done { step: first.parse().ok()? },
         "fail" => Event::Fail { step: first.parse().ok()?, why: second.into() },
         "note" => Event::Note { text: rest.into() },
+        "settling" => Event::Settling { name: first.into(), seconds: second.parse().ok()? },
         "proof" => Event::Proof { name: first.into(), seconds: second.parse().ok()? },
+        "gate" => Event::Gate { name: first.into(), seconds: second.parse().ok()? },
         "proved" => Event::Proved { name: first.into() },
         "window" => Event::Window { seconds: first.parse().ok()? },
         "committed" => Event::Committed { who: rest.into() },
@@ -185,6 +203,8 @@ mod tests {
     #[test]
     fn lines_of_the_scripts_are_understood() {
         assert_eq!(parse("17 stage ssh 300").event, Event::Stage { name: "ssh".into(), seconds: 300 });
+        let settling = Event::Settling { name: "firewall".into(), seconds: 150 };
+        assert_eq!(parse("17 settling firewall 150").event, settling);
         assert_eq!(parse("17 fail 004 no such file").event, Event::Fail { step: 4, why: "no such file".into() });
         assert_eq!(parse("17 undone"), Entry { time: 17, event: Event::Undone });
         assert_eq!(

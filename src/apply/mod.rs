@@ -3,9 +3,11 @@
 //!
 //! On the node: `begin.sh` receives the run's folder and starts `apply.sh` as a transient unit; `undo.sh` puts
 //! everything back from the folder alone. On this side: [`engine`] follows the node's journal, gives the proofs by
-//! fresh logins, and learns the outcome when the link was cut.
+//! fresh logins, and learns the outcome when the link was cut. [`cluster`] has several members take one change of
+//! cluster.fw up together.
 
 pub mod bundle;
+pub mod cluster;
 pub mod engine;
 pub mod history;
 pub mod journal;

@@ -7,10 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::engine::{Login, Node};
-use crate::transport::{Connection, Credentials, Error, Frame, Limits, Methods, Operator, Program, Target, fresh_run};
+use crate::transport::{
+    Connection, Credentials, Error, Frame, Limits, Methods, Operator, Program, Target, fresh_run, tls_answers,
+};
 
 /// A run may take long: packages are fetched, a person confirms by hand. The node's own deadlines end it.
 const RUN_LIMIT: Duration = Duration::from_secs(2 * 3600);
+/// pveproxy's.
+const WEB_PORT: u16 = 8006;
 /// A question to the node.
 const ASK_LIMIT: Duration = Duration::from_secs(90);
 
@@ -55,6 +59,11 @@ impl Node for SshNode<'_> {
             Ok(frames) => Ok(frames),
             Err(_) => self.first_that_answers(program, limits).await,
         }
+    }
+
+    async fn web(&self) -> bool {
+        let Some((target, _)) = self.candidates.first() else { return false };
+        tls_answers(target, WEB_PORT).await
     }
 
     async fn fresh(&self, login: &Login, program: &Program) -> Result<Vec<Frame>, Error> {

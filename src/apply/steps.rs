@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use crate::change::{Action, Change, FileChange, Stage, UnitVerb, Validate};
+use super::bundle::Part;
+use crate::change::{Action, Change, FileChange, FileImage, Stage, UnitVerb, Validate};
+use crate::plan::seal;
 use crate::transport::quote;
 
 /// What a run's folder holds besides the constant scripts.
@@ -45,6 +47,45 @@ pub(super) fn render(changes: &[Change], waits: Stops) -> Steps {
         }
     }
     steps
+}
+
+/// Lines of one member's part in a change of cluster.fw; the gates are those of [`super::cluster`].
+pub(super) fn render_part(part: &Part) -> Steps {
+    let mut steps = Steps::default();
+    line(&mut steps.script, "stage", &[Stage::Firewall.name()]);
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        format!("{number:03}")
+    };
+    if let Some(shield) = &part.shield {
+        let number = next();
+        host_file(&mut steps, &number, &part.host_path, Some(shield));
+    }
+    line(&mut steps.script, "gate", &["ready"]);
+    let number = next();
+    let digest = part.cluster.after.as_ref().map_or("absent".into(), |after| seal::digest(&after.content));
+    if let Some(after) = &part.cluster.after {
+        steps.data.push((format!("{number}.after"), after.content.clone()));
+    }
+    let role = if part.writer { "writer" } else { "member" };
+    line(&mut steps.script, "step", &[&number, "shared-file", &part.cluster.path, &digest, role]);
+    if part.shield.is_some() {
+        line(&mut steps.script, "gate", &["lift"]);
+        let number = next();
+        host_file(&mut steps, &number, &part.host_path, part.host_after.as_ref());
+    }
+    steps.script.push_str("firewall_proof\n");
+    line(&mut steps.script, "gate", &["proved"]);
+    steps
+}
+
+fn host_file(steps: &mut Steps, number: &str, path: &str, after: Option<&FileImage>) {
+    let file = FileChange { path: path.to_owned(), before: None, after: after.cloned(), validate: None };
+    let arguments = file_step(steps, number, &file);
+    let mut words: Vec<&str> = vec![number, "file"];
+    words.extend(arguments.iter().map(String::as_str));
+    line(&mut steps.script, "step", &words);
 }
 
 /// Lines of a rollback: each saved step of the named runs, newest first.
@@ -167,10 +208,14 @@ fn line(script: &mut String, command: &str, words: &[&str]) {
 /// paths or names that would need escaping in the journal or in state.json.
 pub fn forbidden(action: &Action) -> Option<String> {
     const NEVER: [&str; 5] = ["corosync", "pve-cluster", "pve-ha-", "watchdog-mux", "reboot"];
-    if let Action::Unit { unit, .. } = action
-        && NEVER.iter().any(|name| unit.starts_with(name))
-    {
-        return Some(format!("{unit} is never restarted or stopped"));
+    /// Their end takes every rule away; only an undo does that.
+    const FIREWALL: [&str; 2] = ["pve-firewall", "proxmox-firewall"];
+    if let Action::Unit { unit, verb } = action {
+        let named = |names: &[&str]| names.iter().any(|name| unit.starts_with(name));
+        let ends = matches!(verb, UnitVerb::TryRestart | UnitVerb::DisableNow);
+        if named(&NEVER) || (ends && named(&FIREWALL)) {
+            return Some(format!("{unit} is never restarted or stopped"));
+        }
     }
     for path in action.touches() {
         if !path.starts_with('/')
@@ -266,6 +311,57 @@ mod tests {
             assert!(forbidden(&action).is_some(), "{unit}");
         }
         assert_eq!(forbidden(&Action::Unit { unit: "ssh.service".into(), verb: UnitVerb::Reload }), None);
+    }
+
+    #[test]
+    fn the_firewall_is_started_and_never_stopped() {
+        let firewall = |unit: &str, verb| forbidden(&Action::Unit { unit: unit.into(), verb });
+        for unit in ["pve-firewall.service", "proxmox-firewall.service"] {
+            assert!(firewall(unit, UnitVerb::DisableNow).is_some() && firewall(unit, UnitVerb::TryRestart).is_some());
+            assert_eq!(firewall(unit, UnitVerb::EnableNow), None);
+            assert_eq!(firewall(unit, UnitVerb::Reload), None);
+        }
+    }
+
+    #[test]
+    fn a_member_is_shielded_before_the_datacenter_is_enabled_and_lifted_after() {
+        let image = |content: &str| FileImage {
+            content: content.into(),
+            mode: 0o640,
+            owner: "root".into(),
+            group: "www-data".into(),
+        };
+        let mut part = Part {
+            cluster: FileChange {
+                path: "/etc/pve/firewall/cluster.fw".into(),
+                before: None,
+                after: Some(image("[OPTIONS]\n\nenable: 1\n")),
+                validate: None,
+            },
+            writer: true,
+            host_path: "/etc/pve/nodes/pve1/host.fw".into(),
+            shield: Some(image("[OPTIONS]\n\nenable: 0\n")),
+            host_after: None,
+        };
+        insta::assert_snapshot!(render_part(&part).script, @r"
+        stage 'firewall'
+        step '001' 'file' '/etc/pve/nodes/pve1/host.fw' '0640' 'root' 'www-data' ''
+        gate 'ready'
+        step '002' 'shared-file' '/etc/pve/firewall/cluster.fw' '132dfc738ef517cdca8784f0a7fb4aa4bc22a60ab27b52c24dab4ad1c9876f86' 'writer'
+        gate 'lift'
+        step '003' 'file' '/etc/pve/nodes/pve1/host.fw' '' '' '' ''
+        firewall_proof
+        gate 'proved'
+        ");
+        part.writer = false;
+        part.shield = None;
+        insta::assert_snapshot!(render_part(&part).script, @r"
+        stage 'firewall'
+        gate 'ready'
+        step '001' 'shared-file' '/etc/pve/firewall/cluster.fw' '132dfc738ef517cdca8784f0a7fb4aa4bc22a60ab27b52c24dab4ad1c9876f86' 'member'
+        firewall_proof
+        gate 'proved'
+        ");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::apply::bundle::{self, Order};
 use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
 use crate::event::What;
-use crate::plan::{self, Plan, Selection};
+use crate::plan::{self, Plan, Proof, Selection};
 use crate::profile::policy::Policy;
 use crate::render::{json, message, text};
 use crate::report::{Command, Failure, Judged, NodeReport, NodeResult, Report};
@@ -220,7 +220,8 @@ async fn carry_out_all(
 async fn carry_out(connector: &Connector, prepared: Prepared, stop: &run::Stop) -> (Ready, Result<String>) {
     let Prepared { ready, order, program, login, sudo } = prepared;
     let stages: Vec<_> = ready.plan.changes.iter().map(|change| change.stage).collect();
-    let way = run::Way { stages: &stages, login, sudo, stop };
+    let web = ready.plan.proofs.contains(&Proof::WebInterface);
+    let way = run::Way { stages: &stages, login, sudo, web, stop };
     let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, way).await;
     (ready, driven.map(|()| order.meta.id))
 }

@@ -47,7 +47,7 @@ pub async fn run(args: Rollback, output: Output) -> Result<u8> {
     let order = run::order(&policy, &node.facts, node.connection.user(), &intent)?;
     let program = bundle::rollback_program(&order, &chosen.steps, args.force)?;
     let stop = run::Stop::listen();
-    let way = run::Way { stages: &[], login: Login::Anybody, sudo: None, stop: &stop };
+    let way = run::Way { stages: &[], login: Login::Anybody, sudo: None, web: true, stop: &stop };
     let result = run::drive(&connector, &node, &policy, &program, &order, way).await;
     connector.tell(&name, What::Finished);
     let _ = node.connection.close().await;

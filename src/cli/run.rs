@@ -206,6 +206,8 @@ pub struct Way<'a> {
     pub login: Login,
     /// The proving administrator's new password, if there is one.
     pub sudo: Option<Secret>,
+    /// Whether it can close port 8006.
+    pub web: bool,
     /// Whether the operator wants out.
     pub stop: &'a Stop,
 }
@@ -217,9 +219,9 @@ pub async fn drive(
     policy: &Policy,
     program: &Program,
     order: &Order,
-    Way { stages, login, sudo, stop }: Way<'_>,
+    Way { stages, login, sudo, web, stop }: Way<'_>,
 ) -> Result<()> {
-    let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual };
+    let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual, web };
     let ways = SshNode {
         connection: &node.connection,
         candidates: candidates(connector, node, policy, &run.login, sudo),
@@ -305,6 +307,9 @@ impl Teller<'_> {
                 let summary = meta.changes.get(self.current.wrapping_sub(1)).cloned().unwrap_or_default();
                 What::StepDone { n: self.current, total, summary }
             }
+            Event::Settling { name, .. } => {
+                What::Note { text: format!("waiting until the {name}'s new rules are live") }
+            }
             Event::Proof { name, .. } => What::WaitingForProof { what: proof_words(name).into() },
             Event::Proved { name } => What::Proved { what: proof_words(name).into() },
             Event::Window { seconds } => {
@@ -331,6 +336,8 @@ fn proof_words(name: &str) -> &str {
     match name {
         "accounts" => "a new login as the administrator, with sudo",
         "password" => "a password login through PAM",
+        "rules" => "the firewall's new rules are live",
+        "firewall" => "a new login and port 8006 through the new rules",
         other => other,
     }
 }

@@ -113,8 +113,40 @@ impl Resolved {
     }
 }
 
+/// The way of a connection to the node: where `ssh_config` says that it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// Name or address.
+    pub host: String,
+    /// `ProxyJump`, one or more hosts.
+    pub jump: Option<String>,
+    /// `ProxyCommand`: only ssh itself knows the way.
+    pub by_command: bool,
+}
+
+impl Route {
+    fn read(printed: &str) -> Option<Self> {
+        let value = |key: &str| {
+            let value = printed.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::trim);
+            value.filter(|value| *value != "none").map(str::to_owned)
+        };
+        let (jump, command) = (value("proxyjump"), value("proxycommand"));
+        Some(Self { host: value("hostname")?, by_command: jump.is_none() && command.is_some(), jump })
+    }
+}
+
 /// Asks ssh what it would do; contacts nobody.
 pub(super) async fn resolve(target: &Target) -> Result<Resolved, Error> {
+    Resolved::read(&printed(target).await?)
+        .ok_or_else(|| Error::Client("ssh -G prints no user and host name; OpenSSH 8.4 or newer is needed".into()))
+}
+
+/// As [`resolve`], for connections that ssh does not make.
+pub(super) async fn route(target: &Target) -> Result<Route, Error> {
+    Route::read(&printed(target).await?).ok_or_else(|| Error::Client("ssh -G prints no host name".into()))
+}
+
+async fn printed(target: &Target) -> Result<String, Error> {
     let mut command = Command::new("ssh");
     command.args(target.arguments()).args(["-G", "--", target.destination()]);
     quiet(&mut command);
@@ -125,8 +157,30 @@ pub(super) async fn resolve(target: &Target) -> Result<Resolved, Error> {
     if !output.status.success() {
         return Err(Error::Target(super::sanitize::tail(&output.stderr, 400)));
     }
-    Resolved::read(&String::from_utf8_lossy(&output.stdout))
-        .ok_or_else(|| Error::Client("ssh -G prints no user and host name; OpenSSH 8.4 or newer is needed".into()))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// An ssh that carries one connection to `host:port` from the last of the jump hosts. It asks nobody anything: who can
+/// log in to them only by a password has no such connection.
+pub(super) fn forward(target: &Target, jump: &str, host: &str, port: u16) -> Command {
+    let mut command = Command::new("ssh");
+    if let Some(path) = &target.ssh_config {
+        command.arg("-F").arg(path);
+    }
+    let last = match jump.rsplit_once(',') {
+        Some((before, last)) => {
+            command.args(["-J", before]);
+            last
+        }
+        None => jump,
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    command.args(["-x", "-a", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ControlMaster=no"]);
+    command.args(["-o", "ControlPath=none", "-o", "PermitLocalCommand=no", "-o", "StrictHostKeyChecking=yes"]);
+    command.args(["-W", &format!("{host}:{port}"), "--", &format!("ssh://{}", last.trim_start_matches("ssh://"))]);
+    quiet(&mut command);
+    command.process_group(0).kill_on_drop(true).stderr(Stdio::null());
+    command
 }
 
 /// An ssh for `target` whose questions come to the socket in `directory`; the caller adds what it is for, then the
@@ -187,6 +241,20 @@ mod tests {
         let printed = "user root\nhostname 10.0.0.1\nhostkeyalias Pve1\n";
         assert_eq!(Resolved::read(printed).unwrap().account(), "root@Pve1");
         assert_eq!(Resolved::read("user root\n"), None);
+    }
+
+    #[test]
+    fn a_route_is_direct_or_over_jump_hosts() {
+        let route = Route::read("user root\nhostname 10.0.0.1\nproxyjump ops@a:2222,b\n").unwrap();
+        assert_eq!((route.jump.as_deref(), route.by_command), (Some("ops@a:2222,b"), false));
+        let route = Route::read("hostname 10.0.0.1\nproxycommand nc %h %p\n").unwrap();
+        assert!(route.by_command);
+        let route = Route::read("hostname 10.0.0.1\nproxycommand none\n").unwrap();
+        assert_eq!(route, Route { host: "10.0.0.1".into(), jump: None, by_command: false });
+        let command = forward(&Target::new("pve1"), "ops@a:2222,b", "fd00::1", 8006);
+        let arguments: Vec<_> = command.as_std().get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert_eq!(arguments[..2], ["-J", "ops@a:2222"]);
+        assert_eq!(arguments[arguments.len() - 4..], ["-W", "[fd00::1]:8006", "--", "ssh://b"]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod prompt;
 pub mod quote;
 mod ssh;
 mod target;
+mod tls;
 
 use crate::sanitize;
 pub use client::Methods;
@@ -33,3 +34,4 @@ pub use operator::{Ask, HostKeyOffer, Operator, Question};
 pub use program::Program;
 pub use ssh::{Connection, OnFrame, fresh_run};
 pub use target::{HostKeyPolicy, Target};
+pub use tls::tls_answers;

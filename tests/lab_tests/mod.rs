@@ -1,6 +1,7 @@
 //! Promises, shown on lab nodes with the real components.
 
 mod faults;
+mod firewall;
 mod input;
 mod packages;
 mod passwords;

@@ -152,7 +152,7 @@ impl Ways {
 
     async fn drive(&self, program: &pve_harden::transport::Program, id: &str, login: Login) -> (Outcome, Vec<Entry>) {
         let mut entries = Vec::new();
-        let run = Run { id: id.into(), login, manual: false };
+        let run = Run { id: id.into(), login, manual: false, web: false };
         let outcome = Box::pin(engine::drive(&self.node(), program, &run, std::future::pending(), |entry| {
             entries.push(entry.clone());
         }))

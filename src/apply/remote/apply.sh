@@ -6,7 +6,9 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 # shellcheck source=src/apply/remote/lib.sh
 . "$DIR/lib.sh"
 # shellcheck source=/dev/null
-. "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW
+. "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW SETTLE_WINDOW CONFIRM GATE_WINDOW
+# shellcheck source=src/apply/remote/firewall.sh
+. "$DIR/firewall.sh"
 
 cd / || exit 1
 STEP=
@@ -42,6 +44,20 @@ take_lock() {
         refuse busy "run ${lock_other##*/} is neither committed nor undone"
     done
     journal locked
+}
+
+# Asked before anything else is looked at: without quorum /etc/pve has other modes, and nothing in it can be written.
+check_quorum() {
+    writes_pmxcfs || return 0
+    mountpoint -q /etc/pve || refuse quorum '/etc/pve is not mounted: pve-cluster.service does not run'
+    pmxcfs_writable || refuse quorum 'the cluster has no quorum, so /etc/pve cannot be written; see pvecm status'
+}
+
+writes_pmxcfs() {
+    grep -q "'/etc/pve/" "$DIR/steps.sh" && return 0
+    sed -n "s/^step '[0-9]*' 'restore' '\([^']*\)' '\([^']*\)'\$/\1 \2/p" "$DIR/steps.sh" | while read -r writes_run writes_number; do
+        ! on_pmxcfs "$(cat "$ROOT/runs/$writes_run/before/$writes_number/path" 2>/dev/null)" || echo yes
+    done | grep -q yes
 }
 
 # The state the plan was computed from: one line per path, tab-separated: kind, path, mode, owner, group, digest.
@@ -130,6 +146,9 @@ save_step() { # NUMBER KIND ARGUMENTS…
         return 1
     case $kind in
     file | directory) save_path "$entry" "$1" ;;
+    shared-file)
+        save_path "$entry" "$1" && mkdir -p "$DIR/firewall" && echo "$2 $1" >>"$DIR/firewall/also"
+        ;;
     packages)
         # shellcheck disable=SC2016,SC2086
         dpkg-query -W -f '${binary:Package} ${Version} ${db:Status-Abbrev}\n' >"$DIR/before/$entry/packages" &&
@@ -166,7 +185,7 @@ save_restore() {
     restore_from="$ROOT/runs/$2/before/$3"
     restore_kind=$(cat "$restore_from/step") || return 1
     case $restore_kind in
-    file | directory) save_path "$1" "$(cat "$restore_from/path")" ;;
+    file | directory | shared-file) save_path "$1" "$(cat "$restore_from/path")" ;;
     unit) ;;
     packages | pam-profiles)
         # shellcheck disable=SC2086
@@ -202,11 +221,16 @@ prepare() {
     # shellcheck disable=SC2317,SC2329
     proof() { :; }
     # shellcheck disable=SC2317,SC2329
+    gate() { :; }
+    # shellcheck disable=SC2317,SC2329
+    firewall_proof() { :; }
+    # shellcheck disable=SC2317,SC2329
     password_proof() {
         # shellcheck disable=SC2086
         save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES || exit 1
     }
     prepare_error=$( (. "$DIR/steps.sh") 2>&1) || refuse prepare "$(printf '%s' "$prepare_error" | one_line)"
+    save_firewall || refuse prepare 'the state of the firewall could not be saved'
     reserve_space 2>/dev/null || refuse prepare 'no room on the disk for the means to undo'
     find "$DIR" -type f -exec sync {} + && find "$DIR" -type d -exec sync {} + && sync "$ROOT/runs" ||
         refuse prepare 'the means to undo could not be written'
@@ -271,10 +295,25 @@ step_file() { # PATH MODE OWNER GROUP VALIDATE
         sudoers) visudo -qcf "$DIR/data/$STEP.after" || return 1 ;;
         sshd) check_sshd_candidate "$1" || return 1 ;;
         esac
-        put "$DIR/data/$STEP.after" "$1" "$2" "$3" "$4"
+        write_file "$DIR/data/$STEP.after" "$1" "$2" "$3" "$4"
     else
-        remove_path "$1"
+        write_file absent "$1"
     fi
+}
+
+# /etc/pve has other writers: what they wrote since the state before was saved is not overwritten.
+# shellcheck disable=SC2317,SC2329
+write_file() { # SOURCE|absent PATH [MODE OWNER GROUP]
+    if is_firewall_file "$2"; then
+        grep -qxF "$(file_digest "$2") $2" "$DIR/firewall/files" || {
+            echo "$2 changed since the run began"
+            return 1
+        }
+        write_digest=absent
+        [ "$1" = absent ] || write_digest=$(file_digest "$1")
+        about_to_write "$2" "$write_digest" || return 1
+    fi
+    if [ "$1" = absent ]; then remove_path "$2"; else put "$@"; fi
 }
 
 # The candidate is judged in a copy of /etc/ssh whose Include points into the copy.
@@ -318,6 +357,25 @@ expect_sshd() {
             ;;
         esac
     done <"$expect_file"
+}
+
+# A file that one member of the cluster writes and the others see.
+# shellcheck disable=SC2317,SC2329
+step_shared_file() { # PATH DIGEST writer|member
+    if [ "$3" = writer ]; then
+        step_file "$1" '' '' '' '' || return 1
+    else
+        shared_end=$(($(date +%s) + 45))
+        until [ "$(file_digest "$1")" = "$2" ]; do
+            [ "$(date +%s)" -lt "$shared_end" ] || {
+                echo "$1 was not written by the member that should have"
+                return 1
+            }
+            sleep 0.2
+        done
+        about_to_write "$1" "$2" || return 1
+    fi
+    rm -f "$DIR/firewall/also"
 }
 
 # shellcheck disable=SC2317,SC2329
@@ -463,21 +521,34 @@ step_unit() { # UNIT VERB
     case $2 in
     reload)
         ! systemctl -q is-active "$1" || systemctl reload "$1" 2>/dev/null || {
-            unit_words="its journal gives no reason"
+            unit_words=$(unit_last_words "${1%.service}")
             [ "$1" != ssh.service ] || unit_words=$(sshd_last_words)
             echo "$1 did not come back from its reload: $unit_words"
             return 1
         }
         ;;
-    try-restart) systemctl try-restart "$1" ;;
-    enable-now) systemctl -q enable --now "$1" ;;
-    disable-now) systemctl -q disable --now "$1" ;;
+    try-restart) systemctl try-restart "$1" || return 1 ;;
+    enable-now) systemctl -q enable --now "$1" || return 1 ;;
+    disable-now) systemctl -q disable --now "$1" || return 1 ;;
     *) return 1 ;;
     esac
+    # Active and hanging is what a wrong setting makes of it.
+    if [ "$1" = pveproxy.service ] && [ -e "$DIR/baseline.web" ]; then
+        web_settles || {
+            echo "port 8006 does not answer any more: $(unit_last_words pveproxy)"
+            return 1
+        }
+    fi
 }
 
 # shellcheck disable=SC2317,SC2329
 step_restore() { # RUN NUMBER
+    restore_entry="$ROOT/runs/$1/before/$2"
+    if [ -e "$restore_entry/path" ]; then
+        restore_digest=absent
+        [ ! -e "$restore_entry/image" ] || restore_digest=$(file_digest "$restore_entry/image")
+        about_to_write "$(cat "$restore_entry/path")" "$restore_digest" || return 1
+    fi
     /bin/sh "$DIR/undo.sh" step "$1" "$2" "$DIR"
 }
 
@@ -503,13 +574,29 @@ wait_proof() { # NAME
     journal "proof $1 $COMMIT_WINDOW"
     while [ ! -e "$DIR/proved.$1" ]; do
         [ -e "$DIR/open" ] || exit 0
+        watch_firewall
         sleep 0.1
     done
     journal "proved $1"
 }
 
+# Other members of the cluster come to the same point, or have their turn first.
+# shellcheck disable=SC2317,SC2329
+wait_gate() { # NAME
+    arm "$GATE_WINDOW" || fail 'the guard could not be renewed'
+    journal "gate $1 $GATE_WINDOW"
+    while [ ! -e "$DIR/proved.gate-$1" ]; do
+        [ -e "$DIR/open" ] || exit 0
+        watch_firewall
+        sleep 0.1
+    done
+    arm "$STAGE_WINDOW" || fail 'the guard could not be renewed'
+    journal "armed $STAGE_WINDOW"
+}
+
 # shellcheck disable=SC2317,SC2329
 begin_stage() { # NAME
+    prove_firewall
     STAGE=$1
     stage_window=$STAGE_WINDOW
     [ "$STAGE" != packages ] || stage_window=$PACKAGES_WINDOW
@@ -525,6 +612,10 @@ carry_out() {
     # shellcheck disable=SC2317,SC2329
     proof() { wait_proof "$@"; }
     # shellcheck disable=SC2317,SC2329
+    gate() { wait_gate "$@"; }
+    # shellcheck disable=SC2317,SC2329
+    firewall_proof() { prove_firewall; }
+    # shellcheck disable=SC2317,SC2329
     password_proof() {
         if grep -qE '^[^#]*pam_wheel' /etc/pam.d/su; then
             journal 'note the password proof is left out: su is restricted here (pam_wheel)'
@@ -534,9 +625,11 @@ carry_out() {
         journal 'proved password'
     }
     . "$DIR/steps.sh"
+    prove_firewall
 }
 
 take_lock
+check_quorum
 check_expected
 prepare
 arm "$STAGE_WINDOW" || refuse guard 'systemd would not take the timer that undoes the run'
@@ -549,6 +642,7 @@ journal "window $COMMIT_WINDOW"
 
 # The lock is held until the run is decided; the guard decides if nobody else does.
 while [ -e "$DIR/open" ]; do
+    watch_firewall
     sleep 0.2
 done
 [ ! -e "$DIR/committed" ] || close_run

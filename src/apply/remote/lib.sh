@@ -34,6 +34,10 @@ journal() {
     printf '%s %s\n' "$(date +%s)" "$*" >>"$DIR/journal" && sync -d "$DIR/journal"
 }
 
+begun_steps() {
+    sed -n 's/^[0-9]* begin \([0-9]*\)$/\1/p' "$DIR/journal" | sort -u
+}
+
 outcome() {
     for outcome_name in new open committed undoing undone refused rolled-back; do
         if [ -e "$DIR/$outcome_name" ]; then
@@ -328,6 +332,12 @@ sshd_last_words() {
     sshd_words=$(journalctl -q -o cat --since=-2min -n 40 -t sshd -t sshd-session 2>/dev/null |
         grep -iE 'error|fatal|bad|cannot|failed|unsupported|invalid' | tail -n 2 | one_line)
     printf '%s' "${sshd_words:-its journal gives no reason}"
+}
+
+unit_last_words() { # SYSLOG-IDENTIFIER
+    unit_said=$(journalctl -q -o cat --since=-2min -n 40 -t "$1" 2>/dev/null |
+        grep -iE 'error|fatal|bad|cannot|failed|unable|invalid' | tail -n 2 | one_line)
+    printf '%s' "${unit_said:-its journal gives no reason}"
 }
 
 # ---- guard ------------------------------------------------------------------------------------------------------

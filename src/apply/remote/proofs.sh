@@ -4,9 +4,34 @@
 # 8006 speaks TLS and answers; a wrong setting can leave pveproxy active with every connection hanging.
 web_answers() {
     command -v openssl >/dev/null || return 1
-    web_reply=$(printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' |
-        timeout 15 openssl s_client -quiet -connect 127.0.0.1:8006 2>/dev/null | head -c 64 | tr -cd '[:print:]')
-    case $web_reply in 'HTTP/1.'?' 200'* | 'HTTP/1.'?' 301'*) return 0 ;; *) return 1 ;; esac
+    for web_address in $(web_addresses); do
+        web_reply=$(printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' |
+            timeout 4 openssl s_client -quiet -connect "$web_address:8006" 2>/dev/null | head -c 64 | tr -cd '[:print:]')
+        case $web_reply in 'HTTP/1.'?' 200'* | 'HTTP/1.'?' 301'*) return 0 ;; esac
+    done
+    return 1
+}
+
+# Where pveproxy listens (LISTEN_IP); else the loopback, then the address of the node itself, as ALLOW_FROM may leave
+# either out.
+web_addresses() {
+    web_listens=$(ss -Hltn 'sport = :8006' 2>/dev/null |
+        sed 's/^[^ ]* *[^ ]* *[^ ]* *\([^ ]*\):8006 .*/\1/; s/^\*$/any/; s/^0\.0\.0\.0$/any/; s/^\[::\]$/any/')
+    for web_listen in ${web_listens:-any}; do
+        case $web_listen in
+        any) echo "127.0.0.1 $(getent ahostsv4 "$(uname -n)" | sed -n '1s/ .*//p')" ;;
+        *) echo "$web_listen" ;;
+        esac
+    done
+}
+
+# A restart of pveproxy makes its certificates first.
+web_settles() {
+    web_end=$(($(date +%s) + 15))
+    until web_answers; do
+        [ "$(date +%s)" -lt "$web_end" ] || return 1
+        sleep 1
+    done
 }
 
 # peers_reachable FILE: a line "NAME ADDRESS" for each peer in the list that takes root's key in BatchMode from here,

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # What a fresh login does: leaves the mark a waiting run needs, or judges the proofs on the node and commits.
-# Evaluated after prelude.sh; RUN, TASK (accounts|commit) and WHO are assigned above.
+# Evaluated after prelude.sh; RUN, TASK (commit, or the name of a
+# mark) and WHO are assigned above.
 
 DIR=/var/lib/pve-harden/runs/$RUN
 [ -e "$DIR/open" ] || {
@@ -11,9 +12,16 @@ DIR=/var/lib/pve-harden/runs/$RUN
 . "$DIR/lib.sh"
 # shellcheck source=src/apply/remote/proofs.sh
 . "$DIR/proofs.sh"
+# shellcheck source=src/apply/remote/firewall.sh
+. "$DIR/firewall.sh"
 
-if [ "$TASK" = accounts ]; then
-    : >"$DIR/proved.accounts" && emit proof 0 "$WHO"
+if [ "$TASK" != commit ]; then
+    : >"$DIR/proved.$TASK" && emit proof 0 "$WHO"
+    exit 0
+fi
+complaint=$(firewall_complaint)
+if [ -n "$complaint" ]; then
+    emit proof 1 "$complaint"
     exit 0
 fi
 

@@ -11,6 +11,8 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 . "$DIR/lib.sh"
 # shellcheck source=src/apply/remote/proofs.sh
 . "$DIR/proofs.sh"
+# shellcheck source=src/apply/remote/firewall.sh
+. "$DIR/firewall.sh"
 MODE=${1:-console}
 cd / || exit 1
 FAILED=
@@ -91,10 +93,6 @@ settle_packages() {
 
 # ---- steps, newest first ----------------------------------------------------------------------------------------
 
-begun() {
-    sed -n 's/^[0-9]* begin \([0-9]*\)$/\1/p' "$DIR/journal" | sort -u
-}
-
 in_scope() { # BEFORE-ENTRY: whether this pass may touch it
     case $MODE in
     boot-local) [ ! -e "$1/path" ] || ! on_pmxcfs "$(cat "$1/path")" ;;
@@ -106,7 +104,7 @@ in_scope() { # BEFORE-ENTRY: whether this pass may touch it
 undo_entry() { # RUN-FOLDER NUMBER
     entry="$1/before/$2"
     case $(cat "$entry/step") in
-    file | directory) restore_path "$entry" ;;
+    file | directory | shared-file) restore_path "$entry" ;;
     packages | pam-profiles) TOUCHED_PAM="$1/before/pam" TOUCHED_ACCOUNTS="$1/before/accounts" ;;
     group | user-groups | user-password | user-lock | user-shell | user-aging) TOUCHED_ACCOUNTS="$1/before/accounts" ;;
     user)
@@ -151,7 +149,7 @@ undo_unit() { # ENTRY
     unit=$(sed -n 1p "$1/arguments")
     verb=$(sed -n 2p "$1/arguments")
     case $verb in
-    reload | try-restart) RELOADS="$RELOADS $unit" ;;
+    reload | try-restart) [ "$(sed -n 1p "$1/unit")" != active ] || RELOADS="$RELOADS $unit" ;;
     enable-now | disable-now)
         booted || return 0
         case $(sed -n 2p "$1/unit") in
@@ -303,7 +301,10 @@ reload_units() {
                 { systemctl restart ssh.service 2>/dev/null && sshd_settles; } ||
                 complain ssh "sshd did not come back: $(sshd_last_words)"
         else
-            systemctl try-reload-or-restart "$unit" || complain "$unit" 'did not come back'
+            systemctl reset-failed "$unit" 2>/dev/null
+            systemctl reload-or-restart "$unit" || complain "$unit" 'did not come back'
+            [ "$unit" != pveproxy.service ] || [ ! -e "$DIR/baseline.web" ] || web_settles ||
+                { systemctl restart "$unit" && web_settles; } || complain "$unit" 'does not answer on port 8006'
         fi
     done
     RELOADS=
@@ -313,11 +314,12 @@ reload_units() {
 
 # The way in comes first: what a stage's units need is reloaded before the next older stage is looked at.
 undo_all() {
+    release_firewall
     RELOADS=
     TOUCHED_PAM=
     TOUCHED_ACCOUNTS=
     last_stage=
-    for number in $(begun | sort -r); do
+    for number in $(begun_steps | sort -r); do
         stage=$(cat "$DIR/before/$number/stage" 2>/dev/null)
         [ "$stage" = "$last_stage" ] || reload_units
         last_stage=$stage
@@ -327,6 +329,7 @@ undo_all() {
         journal "restored $number"
     done
     reload_units
+    settle_firewall
     if [ "$MODE" != boot-pve ]; then
         # A password proof that was cut leaves its account behind.
         if getent passwd pve-harden-proof >/dev/null 2>&1; then TOUCHED_ACCOUNTS="$DIR/before/accounts"; fi
@@ -342,7 +345,9 @@ finish() {
     if [ -n "$FAILED" ]; then
         # pam_motd reads with the rights of whoever logs in.
         [ -d /run/motd.d ] || mkdir -m 0755 /run/motd.d 2>/dev/null
-        printf '\n  pve-harden: the undo of run %s failed; run /usr/local/sbin/pve-harden-undo as root.\n\n' "$RUN" >/run/motd.d/pve-harden 2>/dev/null
+        motd_firewall=
+        ! firewall_is_forbidden || motd_firewall='  The firewall of this node is stopped until then.\n'
+        printf "\n  pve-harden: the undo of run %s failed; run /usr/local/sbin/pve-harden-undo as root.\n$motd_firewall\n" "$RUN" >/run/motd.d/pve-harden 2>/dev/null
         chmod 0644 /run/motd.d/pve-harden 2>/dev/null
         echo x >>"$DIR/attempts"
         tries=$(wc -l <"$DIR/attempts")
@@ -377,7 +382,7 @@ undo_one() { # RUN NUMBER BY
     source_run="$ROOT/runs/$1"
     entry_arguments="$source_run/before/$2/arguments"
     case $(cat "$source_run/before/$2/step") in
-    file | directory) restore_path "$source_run/before/$2" ;;
+    file | directory | shared-file) restore_path "$source_run/before/$2" ;;
     unit)
         MODE=operator
         undo_unit "$source_run/before/$2" && reload_units

@@ -1,0 +1,4 @@
+//! The firewall and port 8006 while a run changes them, with plans made by hand.
+
+mod apply_node;
+mod by_hand;
