@@ -60,7 +60,7 @@ pub enum Verb {
     History(History),
     /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
     Capture(Capture),
-    /// Judge, show and list profiles, and print their schema
+    /// Judge, show and list profiles, and print schemas
     Profile(ProfileArgs),
     /// Write a first site file: nodes, management networks, administrators
     Init(InitArgs),
@@ -268,15 +268,34 @@ pub struct Check {
     /// Check a recorded node instead of a HOST; repeatable
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["hosts", "limit"])]
     pub capture: Vec<PathBuf>,
-    /// As people read it, or one JSON document
+    /// Only controls up to this level: 1 everyone, 2 stricter too, 3 everything
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub level: Option<u8>,
+    /// How the report is written
     #[arg(long, value_enum, default_value_t)]
-    pub format: PlanFormat,
-    /// Write the report to this file instead of standard output
+    pub format: CheckFormat,
+    /// Write the report to this file, whole or not at all, instead of standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Exit 1 for differences of at least this severity (low, medium, high, never); what cannot be told always counts
     #[arg(long, value_name = "LEVEL", default_value = "low", value_parser = fail_on())]
     pub fail_on: FailOn,
+}
+
+/// Formats of `check`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// A table, worst first.
+    #[default]
+    Text,
+    /// One versioned JSON document (`pve-harden profile schema --report`).
+    Json,
+    /// `JUnit` XML for CI: a suite per node, a case per control.
+    Junit,
+    /// SARIF 2.1.0 for code scanning.
+    Sarif,
+    /// One self-contained page.
+    Html,
 }
 
 /// `--fail-on`; `None` lets no difference fail.

@@ -1,28 +1,40 @@
 //! `pve-harden check [HOST…]`.
 
-use super::args::{Check, FailOn, PlanFormat};
+use jiff::Timestamp;
+
+use super::args::{Check, CheckFormat, FailOn};
 use super::nodes;
-use super::output::{Output, write_private};
+use super::output::{Output, write_shared};
 use super::settings::Settings;
-use crate::error::Result;
-use crate::render::{Palette, json, text};
+use crate::error::{Error, Kind, Result};
+use crate::render::{Palette, check, html, json, junit, sarif};
+use crate::report::document::{Context, Document};
 use crate::report::{Command, Report};
 
 /// Reports how the nodes stand; changes nothing.
 pub async fn run(args: Check, output: Output) -> Result<u8> {
-    let Check { nodes, wanted, connection, capture, format, output: file, fail_on: FailOn(fail_on) } = args;
-    let settings = Settings::read(&wanted, output)?;
+    let Check { nodes, wanted, level, connection, capture, format, output: file, fail_on: FailOn(fail_on) } = args;
+    let settings = Settings::read(&wanted, output)?.up_to(level)?;
+    let context = Context {
+        generated: Timestamp::now(),
+        profiles: settings.loaded.profile_names.clone(),
+        digests: settings.loaded.digests.clone(),
+    };
     let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
     nodes::say_failures(&nodes, output);
     let report = Report { command: Command::Check { fail_on }, nodes };
+    let document = Document::new(&report, Some(&context));
     let palette = if file.is_some() { Palette::PLAIN } else { output.stdout };
-    let document = match format {
-        PlanFormat::Text => text::report(&report, palette),
-        PlanFormat::Json => json::document(&report),
+    let text = match format {
+        CheckFormat::Text => check::report(&document, palette),
+        CheckFormat::Json => json::checked(&document),
+        CheckFormat::Junit => junit::document(&document).map_err(|error| Error::new(Kind::Internal, error))?,
+        CheckFormat::Sarif => sarif::document(&document).map_err(|error| Error::new(Kind::Internal, error))?,
+        CheckFormat::Html => html::document(&document),
     };
-    match file {
-        Some(file) => write_private(&file, document.as_bytes())?,
-        None => output.result(&document)?,
+    match file.filter(|file| file.as_os_str() != "-") {
+        Some(file) => write_shared(&file, text.as_bytes())?,
+        None => output.result(&text)?,
     }
     Ok(report.exit_code())
 }

@@ -23,8 +23,10 @@ mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::Parser as _;
+use rustix::fs::Mode;
 
 use crate::error::{Error, Kind, Result};
 use crate::render::message;
@@ -71,7 +73,14 @@ fn run(verb: Verb, output: Output) -> Result<u8> {
 
 /// Whatever a verb that may meet secrets writes is its owner's alone.
 fn private_files() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let _ = OPERATORS_UMASK.set(rustix::process::umask(Mode::from_raw_mode(0o077)));
+}
+
+static OPERATORS_UMASK: OnceLock<Mode> = OnceLock::new();
+
+/// The umask this process was started with.
+fn operators_umask() -> Mode {
+    OPERATORS_UMASK.get().copied().unwrap_or(Mode::from_raw_mode(0o077))
 }
 
 /// Runs a verb that changes no node until it ends or Ctrl-C is pressed.

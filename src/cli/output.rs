@@ -1,6 +1,8 @@
 //! The two streams: results on standard output, everything else on standard error.
 
+use std::fs::Permissions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
@@ -55,10 +57,20 @@ pub fn say(text: &str) {
 
 /// Writes a file as a whole or not at all, readable by its owner alone.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    write_with_mode(path, content, 0o600)
+}
+
+/// Writes a file without secrets as a whole or not at all, with the mode the operator's own umask gives.
+pub fn write_shared(path: &Path, content: &[u8]) -> Result<()> {
+    write_with_mode(path, content, 0o666 & !super::operators_umask().as_raw_mode())
+}
+
+fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(content)?;
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())

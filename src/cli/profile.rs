@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::profile::diagnostic::Diagnostics;
 use crate::profile::secrets::process_environment;
 use crate::profile::{Loaded, lint_file, load, schema, stack};
+use crate::report::document;
 
 /// `profile`.
 #[derive(Debug, Args)]
@@ -52,6 +53,9 @@ pub enum Verb {
         /// Of site files instead
         #[arg(long)]
         site: bool,
+        /// Of the JSON document of `check` instead
+        #[arg(long, conflicts_with = "site")]
+        report: bool,
     },
 }
 
@@ -81,7 +85,8 @@ pub fn run(args: &ProfileArgs, output: Output) -> Result<u8> {
             show(&loaded, *format, *origins)?
         }
         Verb::List => list(),
-        Verb::Schema { site } => {
+        Verb::Schema { report: true, .. } => format!("{:#}\n", document::schema()),
+        Verb::Schema { site, .. } => {
             let schema = if *site { schema::site_schema() } else { schema::layer_schema() };
             format!("{schema:#}\n")
         }

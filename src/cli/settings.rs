@@ -37,6 +37,13 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Narrows the command to controls of at most this level.
+    pub fn up_to(mut self, level: Option<u8>) -> Result<Self> {
+        self.selection = self.selection.up_to(level);
+        self.selection.require_enabled(&self.loaded.policy_for(&Host::default()))?;
+        Ok(self)
+    }
+
     /// The policy of every node that is meant, in the order given, each node once.
     pub fn policies(&self, nodes: &args::Nodes, connection: &args::Connection) -> Result<Vec<Policy>> {
         let hosts = self.loaded.select(&nodes.hosts, &nodes.limit, &overrides(connection))?;

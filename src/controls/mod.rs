@@ -10,12 +10,13 @@ pub mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::facts::Facts;
 use crate::facts::gather::Request;
-use crate::profile::policy::Policy;
+use crate::profile::policy::{Policy, Waiver};
 
 /// One hardening requirement with a stable id.
 pub trait Control: Sync {
@@ -83,7 +84,7 @@ pub enum Reference {
 }
 
 /// How bad a difference is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Good to have.
@@ -132,6 +133,13 @@ pub enum Status {
     Refused {
         /// Why, and the way out.
         why: String,
+    },
+    /// It is not as the policy wants it, and a waiver of the site accepts that. The plan says so; no control does.
+    Waived {
+        /// What deviates.
+        deviation: String,
+        /// The accepted deviation.
+        waiver: Waiver,
     },
 }
 

@@ -85,6 +85,7 @@ pub fn story(verdict: &Verdict) -> String {
         Status::Unknown { why } => writeln!(out, "unknown: {why}").unwrap(),
         Status::NotApplicable { why } => writeln!(out, "not applicable: {why}").unwrap(),
         Status::Refused { why } => writeln!(out, "refused: {why}").unwrap(),
+        Status::Waived { deviation, .. } => writeln!(out, "waived: {deviation}").unwrap(),
     }
     for evidence in &verdict.evidence {
         let wanted = evidence.wanted.as_deref().unwrap_or("-");

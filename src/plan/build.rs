@@ -11,7 +11,7 @@ use crate::controls::{CATALOGUE, Control, Status, Verdict};
 use crate::error::{Error, Kind, Result};
 use crate::facts::gather::Request;
 use crate::facts::{Facts, FileKind};
-use crate::profile::policy::Policy;
+use crate::profile::policy::{Policy, Waiver};
 
 /// Judges the node with every selected control that the policy enables, and puts what they want into one ordered,
 /// guarded and sealed plan.
@@ -52,7 +52,7 @@ pub(crate) fn build_from(
     operator: &Operator,
 ) -> Result<Plan> {
     let policy = &narrowed_in(catalogue, policy, selection);
-    let verdicts = judge(catalogue, facts, policy);
+    let verdicts = judge(catalogue, facts, policy, selection);
     let mut changes = merge::merge(verdicts.iter().flat_map(|(_, verdict)| wanted(verdict)).cloned())?;
     order::arrange(&mut changes);
     let mut plan = Plan {
@@ -73,21 +73,48 @@ pub(crate) fn build_from(
     Ok(plan)
 }
 
+/// What is waived is left as it is, like what was not selected.
 fn narrowed_in(catalogue: &[&dyn Control], policy: &Policy, selection: &Selection) -> Policy {
-    let ids = catalogue.iter().map(|control| control.meta().id).filter(|id| !selection.contains(id));
-    Policy { left_out: ids.map(str::to_owned).collect(), ..policy.clone() }
+    let ids = catalogue.iter().map(|control| control.meta()).filter(|meta| !selection.takes(meta));
+    let waived = catalogue.iter().map(|control| control.meta()).filter(|meta| policy.waiver(meta.id).is_some());
+    Policy { left_out: ids.chain(waived).map(|meta| meta.id.to_owned()).collect(), ..policy.clone() }
 }
 
 fn asks(policy: &Policy, control: &dyn Control) -> bool {
     !policy.left_out.contains(control.meta().id) && control.enabled(policy)
 }
 
-fn judge(catalogue: &[&dyn Control], facts: &Facts, policy: &Policy) -> Vec<(String, Verdict)> {
+fn judge(catalogue: &[&dyn Control], facts: &Facts, policy: &Policy, selection: &Selection) -> Vec<(String, Verdict)> {
+    let meant = |control: &&&dyn Control| selection.takes(control.meta()) && control.enabled(policy);
     let judged = |control: &&dyn Control| {
         let id = control.meta().id;
-        (id.to_owned(), bounded(facts, name_changes(id, control.evaluate(facts, policy))))
+        let verdict = match policy.waiver(id) {
+            Some(waiver) => accepted(control.evaluate(facts, &alone(policy, id)), waiver),
+            None => bounded(facts, name_changes(id, control.evaluate(facts, policy))),
+        };
+        (id.to_owned(), verdict)
     };
-    catalogue.iter().filter(|control| asks(policy, **control)).map(judged).collect()
+    catalogue.iter().filter(meant).map(judged).collect()
+}
+
+/// The policy in which this control is not left out.
+fn alone(policy: &Policy, id: &str) -> Policy {
+    let mut policy = policy.clone();
+    policy.left_out.remove(id);
+    policy
+}
+
+/// A deviation that is accepted. What cannot be told is no deviation, and nobody can have accepted it.
+fn accepted(verdict: Verdict, waiver: &Waiver) -> Verdict {
+    let deviation = match verdict.status {
+        Status::Differs { changes, advice } => advice.unwrap_or_else(|| {
+            let steps = changes.len();
+            format!("{steps} step{} left undone", if steps == 1 { "" } else { "s" })
+        }),
+        Status::Refused { why } => why,
+        status => return Verdict { status, ..verdict },
+    };
+    Verdict { status: Status::Waived { deviation, waiver: waiver.clone() }, evidence: verdict.evidence }
 }
 
 /// A change always names the control it came from.
@@ -248,6 +275,7 @@ mod tests {
     use crate::change::UnitVerb;
     use crate::facts::{Cluster, Peer, PveRelease, Reading};
     use crate::plan::testing::{Fake, change, new_file, policy, regular};
+    use crate::profile::policy::Scope;
 
     fn facts(paths: &[&str]) -> Facts {
         Facts { files: paths.iter().map(|path| ((*path).into(), Reading::Absent)).collect(), ..Facts::default() }
@@ -270,6 +298,63 @@ mod tests {
         let fakes = [Fake::new("a.one", compliant()), Fake::disabled("a.two"), Fake::new("b.three", compliant())];
         let plan = built(&fakes, &Facts::default(), &["a.*"]).unwrap();
         assert_eq!(plan.verdicts.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["a.one"]);
+    }
+
+    #[test]
+    fn a_waived_deviation_is_shown_and_left_alone_until_its_waiver_ends() {
+        let built = |expires: jiff::civil::Date| {
+            let mut policy = policy();
+            policy.site.waivers = vec![Waiver {
+                control: "a.one".into(),
+                scope: Scope::Node("pve1".into()),
+                owner: "o".into(),
+                reason: "r".into(),
+                expires,
+            }];
+            let fakes = [
+                Fake::wants("a.one", vec![file_step("a.one", "/etc/x")]),
+                Fake::wants("a.two", vec![file_step("a.two", "/etc/y")]),
+            ];
+            let catalogue: Vec<&dyn Control> = fakes.iter().map(|fake| fake as &dyn Control).collect();
+            let facts = facts(&["/etc/x", "/etc/y"]);
+            build_from(&catalogue, &facts, &policy, &Selection::all(), &Operator::default()).unwrap()
+        };
+        let plan = built(policy().today);
+        assert_eq!(plan.changes.iter().flat_map(|change| &change.controls).collect::<Vec<_>>(), ["a.two"]);
+        let Status::Waived { deviation, waiver } = &plan.verdicts[0].1.status else { panic!("{:?}", plan.verdicts) };
+        assert_eq!((deviation.as_str(), waiver.owner.as_str()), ("1 step left undone", "o"));
+        assert_eq!(built(policy().today.yesterday().unwrap()).changes.len(), 2, "an expired waiver waives nothing");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_waived() {
+        let mut policy = policy();
+        let waiver = policy.today;
+        policy.site.waivers = vec![Waiver {
+            control: "a.one".into(),
+            scope: Scope::Node("pve1".into()),
+            owner: "o".into(),
+            reason: "r".into(),
+            expires: waiver,
+        }];
+        let fake = Fake::new("a.one", Verdict::unknown("unreadable"));
+        let built = build_from(&[&fake], &Facts::default(), &policy, &Selection::all(), &Operator::default()).unwrap();
+        assert!(matches!(built.verdicts[0].1.status, Status::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_level_holds_those_below_it() {
+        let fakes =
+            [Fake::new("a.one", Verdict::compliant(vec![])), Fake::new("a.two", Verdict::compliant(vec![])).level(3)];
+        let judged = |level| {
+            let catalogue: Vec<&dyn Control> = fakes.iter().map(|fake| fake as &dyn Control).collect();
+            let selection = Selection::all().up_to(level);
+            build_from(&catalogue, &Facts::default(), &policy(), &selection, &Operator::default())
+                .unwrap()
+                .verdicts
+                .len()
+        };
+        assert_eq!((judged(Some(1)), judged(Some(2)), judged(Some(3)), judged(None)), (1, 1, 2, 2));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use globset::Glob;
 
-use crate::controls::{CATALOGUE, Control};
+use crate::controls::{CATALOGUE, Control, Meta};
 use crate::error::{Error, Kind, Result};
 use crate::profile::policy::Policy;
 
@@ -13,12 +13,14 @@ use crate::profile::policy::Policy;
 pub struct Selection {
     /// `None` selects everything.
     ids: Option<BTreeSet<String>>,
+    /// Only controls up to this level.
+    level: Option<u8>,
 }
 
 impl Selection {
     /// Every control.
     pub const fn all() -> Self {
-        Self { ids: None }
+        Self { ids: None, level: None }
     }
 
     /// Control ids or globs (`ssh.*`) as typed; none means all. A pattern that matches no control is a usage error
@@ -43,25 +45,39 @@ impl Selection {
             }
             ids.extend(matching.into_iter().map(str::to_owned));
         }
-        Ok(Self { ids: Some(ids) })
+        Ok(Self { ids: Some(ids), level: None })
     }
 
-    /// Whether the control with this id is selected.
+    /// Narrows it to controls of at most this level: 2 contains 1.
+    #[must_use]
+    pub const fn up_to(mut self, level: Option<u8>) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Whether this control is selected, by id and by level.
+    pub fn takes(&self, meta: &Meta) -> bool {
+        self.contains(meta.id) && self.level.is_none_or(|level| meta.level <= level)
+    }
+
+    /// Whether the control with this id is selected, whatever its level.
     pub fn contains(&self, id: &str) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.contains(id))
     }
 
     /// Whether only some controls are selected.
     pub const fn is_partial(&self) -> bool {
-        self.ids.is_some()
+        self.ids.is_some() || self.level.is_some()
     }
 
     /// Refuses a selection of which the profile enables nothing: an empty plan would read as "all is well".
     pub fn require_enabled(&self, policy: &Policy) -> Result<()> {
-        let Some(ids) = &self.ids else { return Ok(()) };
-        if CATALOGUE.iter().any(|control| self.contains(control.meta().id) && control.enabled(policy)) {
+        if !self.is_partial() || CATALOGUE.iter().any(|control| self.takes(control.meta()) && control.enabled(policy)) {
             return Ok(());
         }
+        let Some(ids) = &self.ids else {
+            return Err(Error::msg(Kind::Usage, "the profile enables no control of this level"));
+        };
         let names = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
         Err(Error::msg(Kind::Usage, format!("the profile does not enable {names}"))
             .hint("set `enabled = true` in a profile of your own, or see `pve-harden profile show`"))

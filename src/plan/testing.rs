@@ -28,6 +28,12 @@ impl Fake {
         Self { meta: Box::leak(Box::new(meta)), enabled: true, answer }
     }
 
+    pub fn level(self, level: u8) -> Self {
+        let Meta { id, title, why, checked, naive, references, level: _, severity } = *self.meta;
+        let meta = Meta { id, title, why, checked, naive, references, level, severity };
+        Self { meta: Box::leak(Box::new(meta)), ..self }
+    }
+
     pub fn disabled(id: &'static str) -> Self {
         Self { enabled: false, ..Self::new(id, Verdict::compliant(vec![])) }
     }
@@ -114,6 +120,7 @@ pub fn policy() -> Policy {
         profile_names: vec!["baseline".into()],
         digests: crate::profile::policy::Digests::default(),
         left_out: std::collections::BTreeSet::new(),
+        today: jiff::civil::date(2026, 6, 1),
     }
 }
 

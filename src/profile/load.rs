@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::disk;
 use super::keys::Key;
@@ -33,6 +37,8 @@ pub struct Loaded {
     pub warnings: Diagnostics,
     /// Passwords for logging in.
     pub secrets: Secrets,
+    /// The day on which waivers are judged, UTC.
+    pub today: Date,
     /// The merged profile as a tree of plain values.
     pub values: serde_json::Value,
 }
@@ -48,6 +54,7 @@ impl Loaded {
             profile_names: self.profile_names.clone(),
             digests: self.digests.clone(),
             left_out: BTreeSet::new(),
+            today: self.today,
         }
     }
 }
@@ -116,6 +123,13 @@ fn references(given: &[String], of_site: &[Reference]) -> Vec<Reference> {
 
 /// Judges what only site and profile together show.
 fn across(leaves: &Leaves, read: &site::Read, found: &mut Diagnostics) {
+    for (control, at) in &read.waived {
+        let enabled = leaves.get(&format!("{control}.enabled")).is_none_or(|leaf| leaf.value != false);
+        if !enabled {
+            let idle = Diagnostic::warning(format!("the profile does not ask for {control}")).at(at.clone());
+            found.push(idle.help("the waiver has no effect: remove it"));
+        }
+    }
     let group = leaves.get("accounts.admin.group").and_then(|l| l.value.as_str());
     let mut judged: Vec<&str> = Vec::new();
     for placed in &read.keys {
@@ -163,6 +177,7 @@ impl Loaded {
             profile,
             site,
             secrets,
+            today: Timestamp::now().to_zoned(TimeZone::UTC).date(),
             profile_names: stack.names,
             warnings: found,
         })

@@ -32,6 +32,8 @@ pub enum Shape {
     Choice(Vec<String>),
     /// Any string.
     Text,
+    /// A day, as a date of TOML or in quotes.
+    Day,
     /// An integer in this range.
     Integer(i64, i64),
     /// `true` or `false`.
@@ -62,6 +64,7 @@ impl Shape {
                 node["minimum"].as_i64().unwrap_or(i64::MIN),
                 node["maximum"].as_i64().unwrap_or(i64::from(u32::MAX)),
             ),
+            _ if node["format"] == "date" => Self::Day,
             _ => Self::Text,
         }
     }
@@ -106,6 +109,7 @@ impl Shape {
             Self::Array(_) => "an array".into(),
             Self::Choice(choices) => list(choices),
             Self::Text => "a string".into(),
+            Self::Day => "a day, e.g. 2026-12-31".into(),
             Self::Integer(..) => "an integer".into(),
             Self::Boolean => "`true` or `false`".into(),
         }
@@ -216,7 +220,9 @@ impl Walk<'_> {
             (Shape::Choice(choices), DeValue::String(word)) => {
                 choices.iter().any(|c| c == word) || self.no_choice(word, &span, choices)
             }
-            (Shape::Text, DeValue::String(_)) | (Shape::Boolean, DeValue::Boolean(_)) => true,
+            (Shape::Text | Shape::Day, DeValue::String(_))
+            | (Shape::Day, DeValue::Datetime(_))
+            | (Shape::Boolean, DeValue::Boolean(_)) => true,
             (Shape::Integer(min, max), DeValue::Integer(n)) => {
                 let number = i64::from_str_radix(n.as_str(), n.radix()).ok();
                 number.is_some_and(|n| (*min..=*max).contains(&n)) || self.out_of_range(&span, *min, *max, path)

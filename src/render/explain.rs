@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::style::{Palette, Tone};
-use crate::controls::{Control, Meta, Reference, Severity};
+use crate::controls::{Control, Meta, Severity};
+use crate::report::document::source;
 
 const WIDTH: usize = 96;
 
@@ -48,16 +49,6 @@ pub const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-fn source(reference: Reference) -> String {
-    match reference {
-        Reference::Guide(section) => format!("HomeSecExplorer Proxmox VE 9 hardening guide, section {section}"),
-        Reference::Cis13(number) => format!("CIS Debian Linux 13 Benchmark v1.0.0, {number}"),
-        Reference::Cis12(number) => format!("CIS Debian Linux 12 Benchmark v1.1.0, {number}"),
-        Reference::Man(page) => page.to_owned(),
-        Reference::Source(file) => file.to_owned(),
-    }
-}
-
 /// Words in lines of at most [`WIDTH`] characters, indented by two.
 fn wrapped(body: &str) -> String {
     let mut text = String::new();
@@ -80,6 +71,7 @@ fn wrapped(body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controls::Reference;
 
     static META: Meta = Meta {
         id: "ssh.example",

@@ -1,16 +1,21 @@
 //! The JSON document of `plan` and `check`: the same as the text, versioned.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{diff, redact};
+use super::diff;
 use crate::change::{Action, Change, FileImage};
-use crate::controls::{Evidence, Status};
 use crate::plan::{Plan, seal};
-use crate::report::{Command, ControlResult, NodeReport, NodeResult, Report, VERSION};
+use crate::report::document::Document;
+use crate::report::{NodeResult, Report};
 
 /// One pretty-printed document with a final newline.
 pub fn document(report: &Report) -> String {
     format!("{:#}\n", value(report))
+}
+
+/// The document of `check`.
+pub fn checked(document: &Document) -> String {
+    format!("{:#}\n", json!(document))
 }
 
 /// As [`document`], for `apply`: the plans, and what became of each.
@@ -23,66 +28,15 @@ pub fn applied(report: &Report, results: &[NodeResult]) -> String {
     format!("{document:#}\n")
 }
 
+/// The document with each node's plan.
 fn value(report: &Report) -> Value {
-    json!({
-        "version": VERSION,
-        "tool": format!("pve-harden {}", env!("CARGO_PKG_VERSION")),
-        "command": match report.command {
-            Command::Plan => "plan",
-            Command::Check { .. } => "check",
-        },
-        "exit-code": report.exit_code(),
-        "nodes": report.nodes.iter().map(|one| node(one, report.command)).collect::<Vec<_>>(),
-    })
-}
-
-fn node(report: &NodeReport, command: Command) -> Value {
-    let mut value = Map::new();
-    value.insert("node".into(), json!(report.node));
-    value.insert("address".into(), json!(report.address));
-    value.insert("exit-code".into(), json!(report.exit_code(command)));
-    match &report.result {
-        Err(failure) => {
-            value.insert("failure".into(), json!(failure));
-        }
-        Ok(judged) => {
-            value.insert("release".into(), json!(judged.release));
-            value.insert("summary".into(), json!(judged.summary()));
-            value.insert("controls".into(), judged.controls.iter().map(control).collect());
-            if command == Command::Plan {
-                value.insert("plan".into(), plan(&judged.plan));
-            }
+    let mut document = json!(Document::new(report, None));
+    for (place, node) in report.nodes.iter().enumerate() {
+        if let Ok(judged) = &node.result {
+            document["nodes"][place]["plan"] = plan(&judged.plan);
         }
     }
-    Value::Object(value)
-}
-
-fn control(control: &ControlResult) -> Value {
-    let (status, why) = match &control.verdict.status {
-        Status::Compliant => ("compliant", None),
-        Status::Differs { advice, .. } => ("differs", advice.as_ref()),
-        Status::Unknown { why } => ("unknown", Some(why)),
-        Status::NotApplicable { why } => ("not-applicable", Some(why)),
-        Status::Refused { why } => ("refused", Some(why)),
-    };
-    json!({
-        "id": control.id,
-        "title": control.title,
-        "severity": control.severity,
-        "level": control.level,
-        "status": status,
-        "why": why.map(|why| redact::secrets(why)),
-        "origins": control.origins,
-        "evidence": control.verdict.evidence.iter().map(evidence).collect::<Vec<_>>(),
-    })
-}
-
-fn evidence(evidence: &Evidence) -> Value {
-    json!({
-        "source": evidence.source,
-        "found": redact::secrets(&evidence.found),
-        "wanted": evidence.wanted.as_ref().map(|wanted| redact::secrets(wanted)),
-    })
+    document
 }
 
 fn plan(plan: &Plan) -> Value {

@@ -1,14 +1,21 @@
 //! Models in, text out. No clock, no environment, no decisions; whatever a node said is made harmless first.
 
 pub mod action;
+pub mod check;
 pub mod diff;
 pub mod explain;
 pub mod history;
+pub mod html;
 pub mod json;
+pub mod junit;
 pub mod message;
 pub mod progress;
-pub mod redact;
+pub mod sarif;
 pub mod style;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use style::Palette;
+
+use crate::report::redact;

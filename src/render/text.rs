@@ -1,13 +1,14 @@
-//! The text of `plan` and `check`.
+//! The text of `plan`.
 
 use std::fmt::Write as _;
 
 use super::style::{Palette, Tone};
 use super::{action, diff, redact};
 use crate::change::{Action, Change};
-use crate::controls::{Severity, Status};
+use crate::controls::Status;
 use crate::plan::Versioned;
-use crate::report::{Command, ControlResult, Judged, NodeReport, Report, Summary};
+use crate::profile::policy::Waiver;
+use crate::report::{Judged, NodeReport, Report, Summary, WaiverResult};
 use crate::sanitize;
 
 /// The whole result. Nodes that failed are messages, not results; with several nodes they are listed at the end.
@@ -15,26 +16,22 @@ pub fn report(report: &Report, palette: Palette) -> String {
     let nodes: Vec<_> = report
         .nodes
         .iter()
-        .filter_map(|one| one.result.as_ref().ok().map(|judged| node(one, judged, report.command, palette)))
+        .filter_map(|one| one.result.as_ref().ok().map(|judged| node(one, judged, palette)))
         .collect();
     let mut text = nodes.join("\n");
     if report.nodes.len() > 1 {
         let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, "all nodes"));
         for node in &report.nodes {
-            let _ = writeln!(text, "  {}", summary_line(node, report.command, palette));
+            let _ = writeln!(text, "  {}", summary_line(node, palette));
         }
     }
     text
 }
 
 /// One node with its heading and summary line.
-pub fn node(report: &NodeReport, judged: &Judged, command: Command, palette: Palette) -> String {
-    let body = match command {
-        Command::Plan => plan(judged, palette),
-        Command::Check { .. } => check(judged, palette),
-    };
+pub fn node(report: &NodeReport, judged: &Judged, palette: Palette) -> String {
     let heading = heading(report, judged, palette);
-    format!("{heading}\n{body}{}\n", summary_line(report, command, palette))
+    format!("{heading}\n{}{}\n", plan(judged, palette), summary_line(report, palette))
 }
 
 fn heading(report: &NodeReport, judged: &Judged, palette: Palette) -> String {
@@ -62,6 +59,7 @@ fn plan(judged: &Judged, palette: Palette) -> String {
     }
     text.push_str(&by_hand(judged, palette));
     text.push_str(&refusals(judged, palette));
+    text.push_str(&waivers(judged, palette));
     text.push_str(&notes(judged, palette));
     if !text.is_empty() {
         text.push('\n');
@@ -119,6 +117,25 @@ fn refusals(judged: &Judged, palette: Palette) -> String {
     text
 }
 
+/// What is left as it is because the site accepts it, and waivers that are over.
+fn waivers(judged: &Judged, palette: Palette) -> String {
+    let mut text = String::new();
+    for control in &judged.controls {
+        if let Status::Waived { deviation, waiver } = &control.verdict.status {
+            let Waiver { owner, reason, expires, .. } = waiver;
+            let deviation = redact::secrets(deviation);
+            let said = format!("{}: {deviation}; accepted by {owner} until {expires}: {reason}", control.id);
+            let _ = writeln!(text, "  - {} {}", palette.paint(Tone::Faint, "waived"), sanitize::line(&said));
+        }
+    }
+    for WaiverResult { waiver, .. } in judged.waivers.iter().filter(|result| result.is_expired()) {
+        let Waiver { control, owner, expires, .. } = waiver;
+        let said = format!("{control}: the waiver of {owner} ended on {expires} and is no longer honoured");
+        let _ = writeln!(text, "  - {} {}", palette.paint(Tone::Bad, "expired"), sanitize::line(&said));
+    }
+    if text.is_empty() { text } else { format!("\n{}\n{text}", palette.paint(Tone::Heading, "waivers")) }
+}
+
 fn notes(judged: &Judged, palette: Palette) -> String {
     if judged.plan.notes.is_empty() {
         return String::new();
@@ -131,11 +148,10 @@ fn notes(judged: &Judged, palette: Palette) -> String {
 }
 
 /// `pve1: 9 changes, 4 already right, 1 unknown`.
-pub fn summary_line(report: &NodeReport, command: Command, palette: Palette) -> String {
+pub fn summary_line(report: &NodeReport, palette: Palette) -> String {
     let node = sanitize::line(&report.node);
     match &report.result {
         Err(failure) => format!("{node}: {}", palette.paint(Tone::Bad, &sanitize::line(&failure.cause))),
-        Ok(judged) if matches!(command, Command::Check { .. }) => format!("{node}: {}", standing(judged.summary())),
         Ok(judged) => {
             let refused = if judged.plan.refusals.is_empty() { "" } else { "; refused" };
             format!("{node}: {}{}", counts(judged.summary()), palette.paint(Tone::Bad, refused))
@@ -144,16 +160,13 @@ pub fn summary_line(report: &NodeReport, command: Command, palette: Palette) -> 
 }
 
 fn counts(summary: Summary) -> String {
-    let Summary { changes, right, differing: _, unknown, not_applicable, refused, by_hand } = summary;
+    let Summary { changes, right, differing: _, unknown, not_applicable, refused, by_hand, waived } = summary;
     let plural = if changes == 1 { "" } else { "s" };
     let head = format!("{changes} change{plural}, {right} already right, {unknown} unknown");
-    with_rest(head, &[(by_hand, "by hand"), (not_applicable, "not applicable"), (refused, "harmful here")])
-}
-
-fn standing(summary: Summary) -> String {
-    let Summary { changes: _, right, differing, unknown, not_applicable, refused, by_hand: _ } = summary;
-    let head = format!("{right} pass, {differing} differ, {unknown} unknown");
-    with_rest(head, &[(not_applicable, "not applicable"), (refused, "harmful here")])
+    with_rest(
+        head,
+        &[(by_hand, "by hand"), (waived, "waived"), (not_applicable, "not applicable"), (refused, "refused")],
+    )
 }
 
 fn with_rest(mut head: String, rest: &[(usize, &str)]) -> String {
@@ -163,55 +176,15 @@ fn with_rest(mut head: String, rest: &[(usize, &str)]) -> String {
     head
 }
 
-/// One line per control, with evidence where something is not right.
-fn check(judged: &Judged, palette: Palette) -> String {
-    const INDENT: &str = "                 ";
-    let width = judged.controls.iter().map(|control| control.id.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for control in &judged.controls {
-        let (word, tone, why) = judgement(control);
-        let padded = palette.paint(tone, &format!("{word:14}"));
-        let _ = writeln!(text, "  {padded} {:width$}  {}", control.id, control.title);
-        if let Some(why) = why {
-            let _ = writeln!(text, "{INDENT}{}", sanitize::line(&redact::secrets(why)));
-        }
-        if !matches!(control.verdict.status, Status::Compliant | Status::NotApplicable { .. }) {
-            for line in evidence(control) {
-                let _ = writeln!(text, "{INDENT}{}", palette.paint(Tone::Faint, &line));
-            }
-        }
-    }
-    text
-}
-
-fn judgement(control: &ControlResult) -> (&'static str, Tone, Option<&String>) {
-    match &control.verdict.status {
-        Status::Compliant => ("pass", Tone::Good, None),
-        Status::Differs { advice, .. } if control.severity == Severity::Low => ("differs", Tone::Warn, advice.as_ref()),
-        Status::Differs { advice, .. } => ("differs", Tone::Bad, advice.as_ref()),
-        Status::Unknown { why } => ("unknown", Tone::Warn, Some(why)),
-        Status::NotApplicable { why } => ("not applicable", Tone::Faint, Some(why)),
-        Status::Refused { why } => ("harmful here", Tone::Bad, Some(why)),
-    }
-}
-
-fn evidence(control: &ControlResult) -> impl Iterator<Item = String> {
-    control.verdict.evidence.iter().map(|evidence| {
-        let found = redact::secrets(&evidence.found);
-        let wanted = evidence.wanted.as_ref().map(|wanted| format!(" (wanted: {wanted})")).unwrap_or_default();
-        sanitize::line(&format!("{}: {found}{wanted}", evidence.source)).into_owned()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::change::{FileChange, FileImage, Stage};
-    use crate::controls::{Evidence, Verdict};
+    use crate::controls::{Evidence, Severity, Verdict};
     use crate::error::{Error, Kind};
     use crate::plan::{Refusal, testing};
     use crate::render::json;
-    use crate::report::Failure;
+    use crate::report::{Command, ControlResult, Failure};
 
     fn control(id: &str, verdict: Verdict) -> ControlResult {
         ControlResult {
@@ -248,20 +221,20 @@ mod tests {
             control("accounts.root-password", Verdict::advise("set a new one: $6$saltsalt$secretsecret", vec![])),
             control("password.hash", Verdict::not_applicable("no such file")),
         ];
-        Judged { release: Some("9.1.2".into()), plan, controls }
+        Judged { release: Some("9.1.2".into()), plan, controls, waivers: Vec::new() }
     }
 
     fn node_of(result: Result<Judged, Failure>) -> NodeReport {
         NodeReport { node: "pve1".into(), address: "192.0.2.11".into(), result }
     }
 
-    fn shown(judged: Judged, command: Command) -> String {
-        report(&Report { command, nodes: vec![node_of(Ok(judged))] }, Palette::PLAIN)
+    fn shown(judged: Judged) -> String {
+        report(&Report { command: Command::Plan, nodes: vec![node_of(Ok(judged))] }, Palette::PLAIN)
     }
 
     #[test]
     fn a_plan_reads_from_top_to_bottom() {
-        insta::assert_snapshot!(shown(judged(), Command::Plan), @r"
+        insta::assert_snapshot!(shown(judged()), @r"
         pve1 (192.0.2.11, PVE 9.1.2)
 
         == packages
@@ -295,7 +268,7 @@ mod tests {
         judged.plan.notes.clear();
         judged.controls.clear();
         judged.plan.refusals = vec![Refusal { reason: "nobody could log in".into(), way_out: "add a key".into() }];
-        insta::assert_snapshot!(shown(judged, Command::Plan), @r"
+        insta::assert_snapshot!(shown(judged), @r"
         pve1 (192.0.2.11, PVE 9.1.2)
 
         refused: this plan will not be applied
@@ -303,25 +276,6 @@ mod tests {
             way out: add a key
 
         pve1: 0 changes, 0 already right, 0 unknown; refused
-        ");
-    }
-
-    #[test]
-    fn a_check_lists_every_control() {
-        let command = Command::Check { fail_on: Some(Severity::Low) };
-        insta::assert_snapshot!(shown(judged(), command), @r"
-        pve1 (192.0.2.11, PVE 9.1.2)
-          differs        accounts.admin          what is required
-          differs        ssh.root-login          what is required
-                         sshd -T: permitrootlogin yes\x1b[2J (wanted: no)
-          pass           ssh.limits              what is required
-          unknown        ssh.crypto              what is required
-                         sshd -T failed
-          differs        accounts.root-password  what is required
-                         set a new one: ***
-          not applicable password.hash           what is required
-                         no such file
-        pve1: 1 pass, 3 differ, 1 unknown, 1 not applicable
         ");
     }
 
@@ -359,6 +313,10 @@ mod tests {
               "controls": [
                 {
                   "evidence": [],
+                  "fix": {
+                    "by": "person",
+                    "hint": "by hand; `pve-harden explain accounts.admin` says what is wanted and why"
+                  },
                   "id": "accounts.admin",
                   "level": 1,
                   "origins": "baseline:3-5",
@@ -375,6 +333,10 @@ mod tests {
                       "wanted": "no"
                     }
                   ],
+                  "fix": {
+                    "by": "person",
+                    "hint": "by hand; `pve-harden explain ssh.root-login` says what is wanted and why"
+                  },
                   "id": "ssh.root-login",
                   "level": 1,
                   "origins": "baseline:3-5",
@@ -389,12 +351,16 @@ mod tests {
                   "level": 1,
                   "origins": "baseline:3-5",
                   "severity": "high",
-                  "status": "compliant",
+                  "status": "pass",
                   "title": "what is required",
                   "why": null
                 },
                 {
                   "evidence": [],
+                  "fix": {
+                    "by": "person",
+                    "hint": "remove the cause, then check again; what cannot be read is never right"
+                  },
                   "id": "ssh.crypto",
                   "level": 1,
                   "origins": "baseline:3-5",
@@ -405,6 +371,10 @@ mod tests {
                 },
                 {
                   "evidence": [],
+                  "fix": {
+                    "by": "person",
+                    "hint": "by hand; `pve-harden explain accounts.root-password` says what is wanted and why"
+                  },
                   "id": "accounts.root-password",
                   "level": 1,
                   "origins": "baseline:3-5",
@@ -484,7 +454,8 @@ mod tests {
                 "not-applicable": 1,
                 "refused": 0,
                 "right": 1,
-                "unknown": 1
+                "unknown": 1,
+                "waived": 0
               }
             }
           ],

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plan", &["controls", "facts", "profile", "pve"]),
     ("fleet", &["facts", "plan"]),
     ("report", &["controls", "plan", "profile"]),
-    ("render", &["apply::history", "controls", "event", "plan", "profile::diagnostic", "report"]),
+    ("render", &["apply::history", "controls", "event", "plan", "profile::diagnostic", "profile::policy", "report"]),
     ("transport", &[]),
     ("apply", &["controls", "event", "facts", "plan", "profile", "transport"]),
 ];

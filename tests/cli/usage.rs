@@ -98,10 +98,10 @@ fn passwords_that_others_can_read_are_not_used() {
 }
 
 #[test]
-fn formats_of_later_versions_are_not_offered() {
-    let done = Run::new(&["check", "--format", "sarif"]).capture("fresh9.json").done();
+fn a_format_that_does_not_exist_names_those_that_do() {
+    let done = Run::new(&["check", "--format", "pdf"]).capture("fresh9.json").done();
     assert_eq!(done.code, Some(2));
-    assert!(done.stderr.contains("[possible values: text, json]"), "{}", done.stderr);
+    assert!(done.stderr.contains("[possible values: text, json, junit, sarif, html]"), "{}", done.stderr);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn help_names_every_verb_and_the_exit_codes() {
       rollback     Take a committed run back, newest first, inside a commit window of its own
       history      List the runs a node remembers
       capture      Record what a node says, without secrets, for `plan --capture` and `check --capture`
-      profile      Judge, show and list profiles, and print their schema
+      profile      Judge, show and list profiles, and print schemas
       init         Write a first site file: nodes, management networks, administrators
       explain      Explain a control: what, why, how it is checked, what breaks when it is done naively
       completions  Write a completion script for a shell to standard output

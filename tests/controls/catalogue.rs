@@ -79,3 +79,12 @@ fn every_control_has_its_fixtures() {
         }
     }
 }
+
+#[test]
+fn every_control_can_be_waived_by_its_id() {
+    let leaves = pve_harden::profile::schema::layer_shape().leaves();
+    for control in CATALOGUE {
+        let id = control.meta().id;
+        assert!(leaves.contains(&format!("{id}.enabled")), "a profile has no table [{id}] with `enabled`");
+    }
+}

@@ -14,6 +14,7 @@ pub fn verdict(verdict: &Verdict) -> String {
         Status::Unknown { why } => ("unknown", Some(why)),
         Status::NotApplicable { why } => ("not applicable", Some(why)),
         Status::Refused { why } => ("refused", Some(why)),
+        Status::Waived { deviation, .. } => ("waived", Some(deviation)),
     };
     let _ = writeln!(text, "{word}{}", why.map(|why| format!(": {why}")).unwrap_or_default());
     for evidence in &verdict.evidence {

@@ -9,6 +9,7 @@ mod password;
 mod session;
 mod site;
 mod ssh;
+mod waiver;
 mod web;
 
 pub use accounts::*;
@@ -19,11 +20,13 @@ pub use password::*;
 pub use session::*;
 pub use site::*;
 pub use ssh::*;
+pub use waiver::*;
 pub use web::*;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,12 +48,25 @@ pub struct Policy {
     /// Ids of controls that this command leaves out (`--control`): their part of a file that several controls share
     /// stays as it is on the node. Set by the plan, empty in a policy as it was merged.
     pub left_out: BTreeSet<String>,
+    /// The day on which waivers are judged, UTC.
+    pub today: Date,
 }
 
 impl Policy {
     /// Where a dotted key was set.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         self.origins.get(key)
+    }
+
+    /// The site's waivers for this node, whether they still hold or not.
+    pub fn waivers(&self) -> impl Iterator<Item = &Waiver> {
+        self.site.waivers.iter().filter(|waiver| waiver.covers(&self.host))
+    }
+
+    /// The waiver that holds for a control on this node: the one that ends last.
+    pub fn waiver(&self, control: &str) -> Option<&Waiver> {
+        let holding = self.waivers().filter(|waiver| waiver.control == control && waiver.holds(self.today));
+        holding.max_by_key(|waiver| waiver.expires)
     }
 }
 

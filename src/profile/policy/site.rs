@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Waiver;
 use crate::secret::Secret;
 
 /// The site: who and where.
@@ -24,6 +25,8 @@ pub struct Site {
     pub admins: Vec<Admin>,
     /// Administrators that left: planned as lock, key and group removal.
     pub removed_admins: Vec<String>,
+    /// Accepted deviations.
+    pub waivers: Vec<Waiver>,
 }
 
 /// A node.

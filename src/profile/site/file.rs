@@ -27,6 +27,9 @@ pub struct SiteFile {
     /// Login names of administrators that left.
     #[schemars(with = "Option<Vec<String>>")]
     pub removed_admins: Vec<Spanned<String>>,
+    /// Accepted deviations: judged, shown, neither changed nor counted, until they expire.
+    #[schemars(with = "Option<Vec<WaiverEntry>>")]
+    pub waiver: Vec<Spanned<WaiverEntry>>,
 }
 
 /// One `[[host]]`.
@@ -107,4 +110,41 @@ pub struct PasswordEntry {
     /// Environment variable (or `.env` entry) with the hash.
     #[schemars(with = "Option<String>")]
     pub hash_env: Option<Spanned<String>>,
+}
+
+/// One `[[waiver]]`: exactly one of `node` and `group`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WaiverEntry {
+    /// Id of one control, as `pve-harden explain` lists them; patterns are refused.
+    #[schemars(with = "String", required)]
+    pub control: Option<Spanned<String>>,
+    /// Name of the node where it holds.
+    #[schemars(with = "Option<String>")]
+    pub node: Option<Spanned<String>>,
+    /// Group of nodes where it holds.
+    #[schemars(with = "Option<String>")]
+    pub group: Option<Spanned<String>>,
+    /// Who answers for it.
+    #[schemars(with = "String", required)]
+    pub owner: Option<Spanned<String>>,
+    /// Why the deviation is accepted.
+    #[schemars(with = "String", required)]
+    pub reason: Option<Spanned<String>>,
+    /// The last day on which it holds, UTC: `2026-12-31`.
+    #[schemars(with = "String", required, extend("format" = "date"))]
+    pub expires: Option<Spanned<Day>>,
+}
+
+/// A day as TOML or a string writes it; judged where it is read.
+#[derive(Clone, Debug)]
+pub struct Day(pub String);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        }))
+    }
 }

@@ -3,6 +3,7 @@
 mod admins;
 pub mod file;
 mod hosts;
+mod waivers;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,7 +19,7 @@ use super::disk;
 use super::layer::parse_tree;
 use super::names;
 use super::network;
-use super::policy::{Admin, AdminPassword, Host, Site, Sudo};
+use super::policy::{Admin, AdminPassword, Host, Site, Sudo, Waiver};
 use super::schema::site_shape;
 use super::secrets::Secrets;
 use super::source::{At, Source, printable};
@@ -45,6 +46,8 @@ pub struct Read {
     pub keys: Vec<PlacedKey>,
     /// Environment variables it names.
     pub variables: Vec<String>,
+    /// Waived controls and where they are named.
+    pub waived: Vec<(String, At)>,
 }
 
 /// An administrator's key and where it was given.
@@ -102,6 +105,8 @@ impl Reader<'_> {
         let hosts = self.hosts(&file.host);
         let (admins, keys) = self.admins(file.admin);
         let removed_admins = self.removed(&file.removed_admins, &admins);
+        let waivers = self.waivers(&file.waiver, &hosts);
+        let waived = self.waived(&file.waiver);
         let references = file.profiles.iter().map(|name| Reference {
             text: name.get_ref().clone(),
             base: self.folder.clone(),
@@ -116,10 +121,12 @@ impl Reader<'_> {
                 hosts,
                 admins,
                 removed_admins,
+                waivers,
             },
             profiles,
             keys,
             variables: std::mem::take(&mut self.variables),
+            waived,
         }
     }
 
@@ -212,6 +219,8 @@ struct Canonical<'a> {
     hosts: Vec<CanonicalHost<'a>>,
     admins: Vec<CanonicalAdmin<'a>>,
     removed_admins: &'a [String],
+    #[serde(skip_serializing_if = "<[Waiver]>::is_empty")]
+    waivers: &'a [Waiver],
 }
 
 #[derive(Serialize)]
@@ -263,5 +272,6 @@ pub fn canonical(site: &Site) -> impl Serialize {
         hosts: site.hosts.iter().map(CanonicalHost::from).collect(),
         admins: site.admins.iter().map(CanonicalAdmin::from).collect(),
         removed_admins: &site.removed_admins,
+        waivers: &site.waivers,
     }
 }

@@ -130,8 +130,78 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[[host]]\nname = \"pve1\"", "[host]\nname = \"pve1\"", "write [[name]] with two brackets"),
     ("profiles = [\"strict\", \"profiles/own.toml\"]", "profiles = \"strict\"", "put it in brackets"),
     ("profiles/own.toml", "own.toml", "own.toml does not exist"),
-    ("removed-admins", "[[waiver]]\nid = 1\n#", "unknown key `waiver`"),
+    ("removed-admins", "[[waver]]\nid = 1\n#", "did you mean `waiver`?"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_OF_ALL, "patterns are refused"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_EVERYWHERE, "where does it hold?"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_FOR_NOTHING, "did you mean `ssh.limits`?"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_FOREVER, "this is not a day"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_OF_NOBODY, "`owner` says nothing"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_OF_STRANGERS, "no host of this site is group lab"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_WITHOUT_END, "missing key `expires` in [[waiver]]"),
+    ("[[admin]]\nname = \"anna\"", WAIVER_TWICE, "waived here already"),
 ];
+
+macro_rules! waiver {
+    ($($lines:literal),*) => { concat!("[[waiver]]\n", $($lines, "\n",)* "[[admin]]\nname = \"anna\"") };
+}
+
+const WAIVER_OF_ALL: &str =
+    waiver!("control = \"*\"", "node = \"pve1\"", "owner = \"A\"", "reason = \"r\"", "expires = 2099-01-01");
+const WAIVER_EVERYWHERE: &str =
+    waiver!("control = \"ssh.limits\"", "owner = \"A\"", "reason = \"r\"", "expires = 2099-01-01");
+const WAIVER_FOR_NOTHING: &str =
+    waiver!("control = \"ssh.limit\"", "node = \"pve1\"", "owner = \"A\"", "reason = \"r\"", "expires = 2099-01-01");
+const WAIVER_FOREVER: &str =
+    waiver!("control = \"ssh.limits\"", "node = \"pve1\"", "owner = \"A\"", "reason = \"r\"", "expires = \"never\"");
+const WAIVER_OF_NOBODY: &str =
+    waiver!("control = \"ssh.limits\"", "node = \"pve1\"", "owner = \" \"", "reason = \"r\"", "expires = 2099-01-01");
+const WAIVER_OF_STRANGERS: &str =
+    waiver!("control = \"ssh.limits\"", "group = \"lab\"", "owner = \"A\"", "reason = \"r\"", "expires = 2099-01-01");
+const WAIVER_WITHOUT_END: &str =
+    waiver!("control = \"ssh.limits\"", "node = \"pve1\"", "owner = \"A\"", "reason = \"r\"");
+const WAIVER_TWICE: &str = waiver!(
+    "control = \"ssh.limits\"",
+    "node = \"pve1\"",
+    "owner = \"A\"",
+    "reason = \"r\"",
+    "expires = 2099-01-01",
+    "[[waiver]]",
+    "control = \"ssh.limits\"",
+    "node = \"pve1\"",
+    "owner = \"B\"",
+    "reason = \"r\"",
+    "expires = 2098-01-01"
+);
+
+#[test]
+fn a_waiver_names_control_place_owner_reason_and_end() {
+    let waivers = r#"
+[[waiver]]
+control = "ssh.forwarding"
+node = "pve2"
+owner = "Olga"
+reason = "legacy backup client"
+expires = 2099-12-31
+
+[[waiver]]
+control = "ssh.limits"
+group = "prod"
+owner = "Ben"
+reason = "many parallel migrations"
+expires = "2098-01-01"
+"#;
+    let folder = folder();
+    std::fs::write(folder.path("site.toml"), format!("{SITE}{waivers}")).unwrap();
+    let loaded = folder.load(&[], Some("site.toml")).unwrap();
+    let waived = |host: usize, control: &str| {
+        loaded.policy_for(&loaded.site.hosts[host]).waiver(control).map(|waiver| waiver.owner.clone())
+    };
+    assert_eq!(waived(1, "ssh.forwarding").as_deref(), Some("Olga"));
+    assert_eq!(waived(0, "ssh.forwarding"), None);
+    assert_eq!(waived(0, "ssh.limits").as_deref(), Some("Ben"), "pve1 is in the group");
+    assert_eq!(waived(1, "ssh.limits"), None);
+    assert_eq!(loaded.site.waivers[0].expires.to_string(), "2099-12-31");
+}
 
 #[test]
 fn what_is_wrong_with_a_site_is_named_at_its_place() {

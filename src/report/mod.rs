@@ -1,16 +1,17 @@
-//! What a command found, node by node: values and exit codes, no layout.
+//! What a command found, node by node: values and exit codes, no layout. [`document`] is the same for every format.
+
+pub mod document;
+pub mod redact;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::controls::{CATALOGUE, Severity, Status, Verdict};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
-use crate::profile::policy::Policy;
-
-/// Version of the JSON document; raised when a field changes its meaning or goes away.
-pub const VERSION: u32 = 1;
+use crate::profile::policy::{Policy, Standing, Waiver};
 
 /// Results of one command, in the order in which the nodes were named.
 #[derive(Debug)]
@@ -53,6 +54,19 @@ pub struct Judged {
     pub plan: Plan,
     /// Every judged control in catalogue order.
     pub controls: Vec<ControlResult>,
+    /// The site's waivers that are about this node and a judged control.
+    pub waivers: Vec<WaiverResult>,
+}
+
+/// A waiver, and what it does on one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaiverResult {
+    /// As the site says it.
+    pub waiver: Waiver,
+    /// How it stands today.
+    pub standing: Standing,
+    /// Whether the node deviates from the waived control.
+    pub needed: bool,
 }
 
 /// What became of a node that was planned for.
@@ -87,7 +101,8 @@ pub struct ControlResult {
 }
 
 /// A node of which nothing can be said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Failure {
     /// In which state the node is.
     pub state: String,
@@ -100,7 +115,7 @@ pub struct Failure {
 }
 
 /// Numbers of the summary line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
     /// Steps in the plan.
@@ -115,6 +130,8 @@ pub struct Summary {
     pub not_applicable: usize,
     /// Controls whose wish would harm this node.
     pub refused: usize,
+    /// Deviations that a waiver accepts.
+    pub waived: usize,
     /// Differences that need a person.
     pub by_hand: usize,
 }
@@ -134,21 +151,23 @@ impl NodeReport {
             (Ok(judged), Command::Plan) if !judged.plan.refusals.is_empty() => Kind::Refused.exit_code(),
             (Ok(judged), Command::Plan) => u8::from(judged.controls.iter().any(|control| !control.is_right())),
             (Ok(judged), Command::Check { fail_on }) => {
-                u8::from(judged.controls.iter().any(|control| control.fails(fail_on)))
+                let expired = judged.waivers.iter().any(WaiverResult::is_expired);
+                u8::from(expired || judged.controls.iter().any(|control| control.fails(fail_on)))
             }
         }
     }
 }
 
 impl ControlResult {
-    const fn is_right(&self) -> bool {
-        matches!(self.verdict.status, Status::Compliant | Status::NotApplicable { .. })
+    /// Nothing is to be done: it is right, makes no sense here, or is accepted as it is.
+    pub const fn is_right(&self) -> bool {
+        matches!(self.verdict.status, Status::Compliant | Status::NotApplicable { .. } | Status::Waived { .. })
     }
 
     /// An unknown control always fails: what could not be read is not right.
-    fn fails(&self, fail_on: Option<Severity>) -> bool {
+    pub fn fails(&self, fail_on: Option<Severity>) -> bool {
         match self.verdict.status {
-            Status::Compliant | Status::NotApplicable { .. } => false,
+            Status::Compliant | Status::NotApplicable { .. } | Status::Waived { .. } => false,
             Status::Unknown { .. } => true,
             Status::Differs { .. } | Status::Refused { .. } => fail_on.is_some_and(|level| self.severity >= level),
         }
@@ -158,7 +177,7 @@ impl ControlResult {
 impl Judged {
     /// Joins a plan with the catalogue's words and the policy's origins.
     pub fn new(plan: Plan, policy: &Policy, release: Option<String>) -> Self {
-        let controls = plan
+        let controls: Vec<ControlResult> = plan
             .verdicts
             .iter()
             .filter_map(|(id, verdict)| {
@@ -173,7 +192,8 @@ impl Judged {
                 })
             })
             .collect();
-        Self { release, plan, controls }
+        let waivers = waivers(policy, &controls);
+        Self { release, plan, controls, waivers }
     }
 
     /// Counts.
@@ -189,6 +209,7 @@ impl Judged {
                 Status::Unknown { .. } => summary.unknown += 1,
                 Status::NotApplicable { .. } => summary.not_applicable += 1,
                 Status::Refused { .. } => summary.refused += 1,
+                Status::Waived { .. } => summary.waived += 1,
             }
         }
         summary
@@ -198,6 +219,23 @@ impl Judged {
     pub fn origins_of(&self, id: &str) -> &str {
         self.controls.iter().find(|control| control.id == id).map_or("", |control| control.origins.as_str())
     }
+}
+
+impl WaiverResult {
+    /// An expired waiver is a finding of its own, whatever its control says: somebody must decide again.
+    pub const fn is_expired(&self) -> bool {
+        matches!(self.standing, Standing::Expired { .. })
+    }
+}
+
+fn waivers(policy: &Policy, controls: &[ControlResult]) -> Vec<WaiverResult> {
+    let judged = |waiver: &Waiver| controls.iter().find(|control| control.id == waiver.control);
+    let result = |waiver: &Waiver| {
+        let control = judged(waiver)?;
+        let needed = !matches!(control.verdict.status, Status::Compliant | Status::NotApplicable { .. });
+        Some(WaiverResult { waiver: waiver.clone(), standing: waiver.standing(policy.today), needed })
+    };
+    policy.waivers().filter_map(result).collect()
 }
 
 impl Failure {
@@ -246,7 +284,8 @@ fn ranges(mut lines: Vec<usize>) -> String {
 mod tests {
     use super::*;
     use crate::plan::testing;
-    use crate::profile::policy::Origin;
+    use crate::profile::policy::{Origin, Scope};
+    use jiff::civil::date;
 
     fn judged(verdicts: Vec<Verdict>, severity: Severity) -> Judged {
         let control = |verdict| ControlResult {
@@ -257,7 +296,8 @@ mod tests {
             origins: String::new(),
             verdict,
         };
-        Judged { release: None, plan: testing::empty_plan(), controls: verdicts.into_iter().map(control).collect() }
+        let controls = verdicts.into_iter().map(control).collect();
+        Judged { release: None, plan: testing::empty_plan(), controls, waivers: Vec::new() }
     }
 
     fn code(command: Command, verdicts: Vec<Verdict>) -> u8 {
@@ -298,6 +338,28 @@ mod tests {
         assert_eq!(code(Command::Check { fail_on: Some(Severity::High) }, differs()), 0);
         assert_eq!(code(Command::Check { fail_on: None }, differs()), 0);
         assert_eq!(code(Command::Plan, differs()), 1);
+    }
+
+    #[test]
+    fn a_waived_control_counts_neither_way_and_an_expired_waiver_always_fails() {
+        let waiver = |expires| Waiver {
+            control: "a.b".into(),
+            scope: Scope::Node("n".into()),
+            owner: "o".into(),
+            reason: "r".into(),
+            expires,
+        };
+        let waived = Status::Waived { deviation: "x".into(), waiver: waiver(date(2026, 12, 31)) };
+        let verdict = Verdict { status: waived, evidence: vec![] };
+        for command in [Command::Plan, Command::Check { fail_on: Some(Severity::Low) }] {
+            assert_eq!(code(command, vec![verdict.clone()]), 0, "{command:?}");
+        }
+        let mut judged = judged(vec![Verdict::compliant(vec![])], Severity::Low);
+        let waiver = waiver(date(2026, 5, 31));
+        judged.waivers = vec![WaiverResult { standing: waiver.standing(date(2026, 6, 1)), waiver, needed: false }];
+        let node = NodeReport { node: "n".into(), address: "a".into(), result: Ok(judged) };
+        assert_eq!(node.exit_code(Command::Check { fail_on: None }), 1);
+        assert_eq!(node.exit_code(Command::Plan), 0, "nothing is to be changed");
     }
 
     #[test]

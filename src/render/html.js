@@ -1,0 +1,47 @@
+"use strict";
+// Narrows the page by node, state and family; the choice is kept in the address, so that it can be sent to somebody.
+const filter = document.getElementById("filter");
+const fields = ["node", "state", "family"].map((name) => filter.elements[name]);
+
+function narrow() {
+  const wanted = new URLSearchParams();
+  for (const field of fields) if (field.value) wanted.set(field.name, field.value);
+  for (const section of document.querySelectorAll("section[data-node]")) {
+    let shown = 0;
+    for (const entry of section.querySelectorAll("[data-family]")) {
+      entry.hidden = (wanted.has("state") && entry.dataset.state !== wanted.get("state"))
+        || (wanted.has("family") && entry.dataset.family !== wanted.get("family"));
+      if (!entry.hidden) shown += 1;
+    }
+    section.hidden = (wanted.has("node") && section.dataset.node !== wanted.get("node"))
+      || (shown === 0 && (wanted.has("state") || wanted.has("family")));
+  }
+  history.replaceState(null, "", wanted.size ? "#" + wanted : location.pathname + location.search);
+}
+
+function recall() {
+  const kept = new URLSearchParams(location.hash.slice(1));
+  for (const field of fields) {
+    const value = kept.get(field.name);
+    field.value = [...field.options].some((option) => option.value === value) ? value : "";
+  }
+  narrow();
+}
+
+function open(all) {
+  for (const entry of document.querySelectorAll("details")) entry.open = all;
+}
+
+filter.hidden = false;
+filter.addEventListener("change", narrow);
+filter.addEventListener("submit", (event) => event.preventDefault());
+document.getElementById("open").addEventListener("click", () => open(true));
+document.getElementById("close").addEventListener("click", () => open(false));
+let before = [];
+addEventListener("beforeprint", () => {
+  before = [...document.querySelectorAll("details:not([open])")];
+  open(true);
+});
+addEventListener("afterprint", () => { for (const entry of before) entry.open = false; });
+addEventListener("hashchange", recall);
+recall();
