@@ -8,7 +8,7 @@
 //! - [`facts`]: capture in, [`facts::Facts`] out; judges nothing. → `pve`, types of `transport`
 //! - [`controls`]: the catalogue; facts and policy in, verdicts out. → `facts`, `profile`, `pve`
 //! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`, `pve`
-//! - [`fleet`]: many nodes: which of them are one cluster, whose turn it is, when to stop. → `facts`, `plan`
+//! - [`fleet`]: many nodes: which of them are one cluster, whose turn it is, when to stop. → `facts`, `plan`, `profile`
 //! - [`apply`]: the only room that changes a node. → `plan`, `controls`, `facts`, `profile`, `transport`, `event`
 //! - [`transport`]: connections, programs, frames.
 //! - [`report`]: what a command found, as data. → `plan`, `controls`, `profile`

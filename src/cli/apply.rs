@@ -1,38 +1,26 @@
-//! `pve-harden apply [HOST…]`: plan, show, ask, carry out, prove, commit; one node after the other.
+//! `pve-harden apply [HOST…]`: plan, show, ask, carry out, prove, commit.
 
-use futures_util::future::join_all;
+use std::collections::BTreeMap;
 
 use super::args::{Apply, Confirm, PlanFormat};
 use super::connect::{Connector, Node, reason_given};
-use super::nodes;
+use super::fleet;
+use super::nodes::{self, Reached};
 use super::output::Output;
 use super::passwords::Passwords;
+use super::rolling::{self, Prepared, Ready};
 use super::run::{self, Intent};
 use super::settings::Settings;
 use super::terminal::Terminal;
-use crate::apply::bundle::{self, Order};
+use crate::apply::bundle;
 use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
 use crate::event::What;
-use crate::plan::{self, Plan, Proof, Selection};
+use crate::fleet::{Lane, Last, Seen};
+use crate::plan::{self, OnTasks, Plan};
 use crate::profile::policy::Policy;
-use crate::render::{json, message, text};
+use crate::render::{fleet as table, json, text};
 use crate::report::{Command, Failure, Judged, NodeReport, NodeResult, Report};
-use crate::secret::Secret;
-use crate::transport::Program;
-
-/// A node that was read and planned for, its connection still open.
-struct Ready {
-    node: Node,
-    plan: Plan,
-    policy: Policy,
-}
-
-impl NodeResult {
-    fn new(ready: &Ready, outcome: &'static str, exit_code: u8) -> Self {
-        Self { node: ready.plan.node.clone(), outcome, run: None, exit_code }
-    }
-}
 
 /// Plans for every node, shows it, and carries out what was shown.
 pub async fn run(args: Apply, output: Output) -> Result<u8> {
@@ -42,65 +30,128 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
         reason_given(policy, args.reason.as_deref())?;
     }
     let connector = Connector::new(&args.connection, &settings.loaded.secrets, output, true);
-    let manual = args.confirm == Some(Confirm::Manual);
-    let planned = run::before_changes(plan_all(&connector, policies, &settings.selection, manual)).await?;
-
-    let mut report = Report { command: Command::Plan, nodes: Vec::new() };
-    let mut ready = Vec::new();
-    for (policy, result) in planned {
-        let result = result.map(|(node, plan)| {
-            let release = node.facts.pve.known().map(|pve| pve.text.clone());
-            let judged = Judged::new(plan.clone(), &policy, release);
-            ready.push(Ready { node, plan, policy: policy.clone() });
-            judged
-        });
-        let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
-        report.nodes.push(NodeReport { node: policy.host.name.clone(), address: policy.host.address.clone(), result });
-    }
+    let (report, fleet) = planned(&connector, &settings, &args, policies).await?;
     nodes::say_failures(&report.nodes, output);
     if args.format == PlanFormat::Text {
         output.result(&text::report(&report, output.stdout))?;
     }
-    let mut results = Vec::new();
-    let worst = after_the_plan(&connector, &args, &report, ready, output, &mut results).await;
-    if args.format == PlanFormat::Json {
-        output.result(&json::applied(&report, &results))?;
+    let mut results = BTreeMap::new();
+    let worst = after_the_plan(&connector, &args, &report, fleet, output, &mut results).await;
+    match args.format {
+        PlanFormat::Text if report.nodes.len() > 1 => {
+            output.result(&table::outcomes(&report, &results, output.stdout))?;
+        }
+        PlanFormat::Text => {}
+        PlanFormat::Json => {
+            let results: Vec<NodeResult> = results.into_values().collect();
+            output.result(&json::applied(&report, &results))?;
+        }
     }
     worst
 }
 
-/// Everything after the plan was made; says what became of each node in `results`.
+/// The nodes that could be planned for, by their place in the command, and their lanes.
+struct Fleet {
+    ready: BTreeMap<usize, Ready>,
+    lanes: Vec<Lane>,
+}
+
+async fn planned(
+    connector: &Connector,
+    settings: &Settings,
+    args: &Apply,
+    policies: Vec<Policy>,
+) -> Result<(Report, Fleet)> {
+    let manual = args.confirm == Some(Confirm::Manual);
+    let on_tasks = if args.despite_tasks { OnTasks::Despite } else { OnTasks::Refuse };
+    let (of_work, selection) = (connector.clone(), settings.selection.clone());
+    let work = move |policy: Policy| {
+        let (connector, selection) = (of_work.clone(), selection.clone());
+        async move {
+            let mut node = connector.reach(&plan::narrowed(&policy, &selection)).await?;
+            node.operator.confirm_manual = manual;
+            node.operator.on_tasks = on_tasks;
+            let plan = plan::build(&node.facts, &policy, &selection, &node.operator)?;
+            Ok((Seen::of(&node.facts), (node, plan)))
+        }
+    };
+    let all = async { Ok(fleet::reach(settings, policies, &args.nodes, work).await) };
+    let reached: Vec<Reached<(Node, Plan)>> = run::before_changes(all).await?;
+    let named = fleet::named(&reached);
+    let lanes = crate::fleet::lanes(&named);
+    let mut plans: Vec<Option<Plan>> =
+        reached.iter().map(|node| node.result.as_ref().ok().map(|(_, (_, plan))| plan.clone())).collect();
+    fleet::settle(&lanes, &named, &mut plans, true)?;
+    let mut report = Report { command: Command::Plan, nodes: Vec::new() };
+    let mut ready = BTreeMap::new();
+    for (place, (Reached { policy, result }, plan)) in reached.into_iter().zip(plans).enumerate() {
+        let result = result.map(|(seen, (node, _))| {
+            let plan = plan.unwrap_or_default();
+            let judged = Judged::new(plan.clone(), &policy, nodes::release(&node.facts));
+            let cluster = lanes.iter().find(|lane| lane.nodes.contains(&place)).and_then(|lane| lane.cluster.clone());
+            let done = seen.last.filter(|last| last.digests == policy.digests);
+            ready.insert(place, Ready { node, plan, policy: policy.clone(), cluster, done });
+            judged
+        });
+        let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
+        report.nodes.push(NodeReport { node: policy.host.name, address: policy.host.address, result });
+    }
+    Ok((report, Fleet { ready, lanes }))
+}
+
+/// Everything after the plan was made; says what became of each node in `results`, by its place.
 async fn after_the_plan(
     connector: &Connector,
     args: &Apply,
     report: &Report,
-    ready: Vec<Ready>,
+    Fleet { ready, lanes }: Fleet,
     output: Output,
-    results: &mut Vec<NodeResult>,
+    results: &mut BTreeMap<usize, NodeResult>,
 ) -> Result<u8> {
     let failures = report.nodes.iter().filter_map(|node| node.result.as_ref().err());
     let mut worst = failures.map(|failure| failure.exit_code).max().unwrap_or(0);
-    let (refused, willing): (Vec<Ready>, Vec<Ready>) =
-        ready.into_iter().partition(|ready| !ready.plan.refusals.is_empty());
-    for ready in refused {
-        worst = worst.max(Kind::Refused.exit_code());
-        results.push(NodeResult::new(&ready, "refused", Kind::Refused.exit_code()));
-        farewell(connector, ready).await;
-    }
-    let (idle, busy): (Vec<Ready>, Vec<Ready>) = willing.into_iter().partition(|ready| ready.plan.changes.is_empty());
-    for ready in idle {
-        if args.format == PlanFormat::Text {
-            output.result(&format!("{}: nothing to do\n", ready.plan.node))?;
+    let mut busy = BTreeMap::new();
+    let mut finished = false;
+    for (place, ready) in ready {
+        if !ready.plan.refusals.is_empty() {
+            worst = worst.max(Kind::Refused.exit_code());
+            results.insert(place, ready.result("refused", Kind::Refused.exit_code()));
+            farewell(connector, ready).await;
+        } else if ready.plan.changes.is_empty() {
+            finished |= ready.done.is_some();
+            if args.format == PlanFormat::Text {
+                output.result(&idle(&ready, args.resume))?;
+            }
+            let run = ready.done.as_ref().map(|last| last.run.clone());
+            results.insert(place, NodeResult { run, ..ready.result("nothing-to-do", 0) });
+            farewell(connector, ready).await;
+        } else {
+            busy.insert(place, ready);
         }
-        results.push(NodeResult::new(&ready, "nothing-to-do", 0));
-        farewell(connector, ready).await;
     }
     if busy.is_empty() {
         return Ok(worst);
     }
+    if args.resume && !finished {
+        output.say("no node was finished with this profile and site before: everything begins anew");
+    }
     ask(&busy, args.yes)?;
     let prepared = prepare(busy, args)?;
-    Ok(worst.max(carry_out_all(connector, prepared, args, output, results).await))
+    let order = rolling::Order {
+        lanes,
+        serial: args.serial.map(usize::from),
+        parallel: usize::from(args.nodes.parallel),
+        canary: !(args.resume && finished),
+    };
+    Ok(worst.max(Box::pin(rolling::carry_out_all(connector, prepared, &order, args, output, results)).await))
+}
+
+/// With `--resume` the run that finished it is named.
+fn idle(ready: &Ready, resume: bool) -> String {
+    match &ready.done {
+        Some(Last { run, .. }) if resume => format!("{}: finished before, in run {run}\n", ready.plan.node),
+        _ => format!("{}: nothing to do\n", ready.plan.node),
+    }
 }
 
 /// The answer is complete; how the connection ends changes nothing.
@@ -109,28 +160,9 @@ async fn farewell(connector: &Connector, ready: Ready) {
     let _ = ready.node.connection.close().await;
 }
 
-async fn plan_all(
-    connector: &Connector,
-    policies: Vec<Policy>,
-    selection: &Selection,
-    manual: bool,
-) -> Result<Vec<(Policy, Result<(Node, Plan)>)>> {
-    let (connector, selection) = (connector.clone(), selection.clone());
-    let work = move |policy: Policy| {
-        let (connector, selection) = (connector.clone(), selection.clone());
-        async move {
-            let mut node = connector.reach(&plan::narrowed(&policy, &selection)).await?;
-            node.operator.confirm_manual = manual;
-            let plan = plan::build(&node.facts, &policy, &selection, &node.operator)?;
-            Ok((node, plan))
-        }
-    };
-    Ok(nodes::each(policies, work).await)
-}
-
 /// Everything a person must decide is decided here, before any node holds a lock.
-fn ask(busy: &[Ready], yes: bool) -> Result<()> {
-    let names: Vec<&str> = busy.iter().map(|ready| ready.plan.node.as_str()).collect();
+fn ask(busy: &BTreeMap<usize, Ready>, yes: bool) -> Result<()> {
+    let names: Vec<&str> = busy.values().map(|ready| ready.plan.node.as_str()).collect();
     let names = names.join(", ");
     if yes {
         return Ok(());
@@ -141,23 +173,13 @@ fn ask(busy: &[Ready], yes: bool) -> Result<()> {
     run::confirm(&question, &names, Terminal::is_there())
 }
 
-/// A run that is ready to be sent.
-struct Prepared {
-    ready: Ready,
-    order: Order,
-    program: Program,
-    login: Login,
-    /// The proving administrator's new password, which sudo will ask for.
-    sudo: Option<Secret>,
-}
-
 /// Makes every run before the first one is sent: passwords are typed or generated here.
-fn prepare(busy: Vec<Ready>, args: &Apply) -> Result<Vec<Prepared>> {
+fn prepare(busy: BTreeMap<usize, Ready>, args: &Apply) -> Result<BTreeMap<usize, Prepared>> {
     let mut passwords = Passwords::default();
     let manual = args.confirm == Some(Confirm::Manual);
     busy.into_iter()
-        .map(|ready| {
-            let Ready { node, plan, policy } = &ready;
+        .map(|(place, ready)| {
+            let Ready { node, plan, policy, .. } = &ready;
             let intent = Intent {
                 verb: "apply",
                 reason: args.reason.clone(),
@@ -175,72 +197,7 @@ fn prepare(busy: Vec<Ready>, args: &Apply) -> Result<Vec<Prepared>> {
                 Login::Admin(user) => passwords.of(user).cloned(),
                 Login::Anybody => None,
             };
-            Ok(Prepared { ready, order, program, login, sudo })
+            Ok((place, Prepared { ready, order, program, login, sudo }))
         })
         .collect()
-}
-
-/// `--serial` nodes at a time; the first group in which one does not end as wanted is the last.
-async fn carry_out_all(
-    connector: &Connector,
-    prepared: Vec<Prepared>,
-    args: &Apply,
-    output: Output,
-    results: &mut Vec<NodeResult>,
-) -> u8 {
-    let mut worst = 0;
-    let stop = run::Stop::listen();
-    let mut waiting = prepared.into_iter();
-    loop {
-        let group: Vec<Prepared> = waiting.by_ref().take(usize::from(args.serial)).collect();
-        if group.is_empty() {
-            return worst;
-        }
-        if worst != 0 || stop.came() {
-            worst = worst.max(Kind::Refused.exit_code());
-            for Prepared { ready, .. } in group {
-                let why = if stop.came() { "interrupted" } else { "a node before it did not end as wanted" };
-                output.say(&format!("nothing was changed on {}: {why}", ready.plan.node));
-                results.push(NodeResult::new(&ready, "not-begun", 0));
-                farewell(connector, ready).await;
-            }
-            continue;
-        }
-        let ended = join_all(group.into_iter().map(|prepared| Box::pin(carry_out(connector, prepared, &stop)))).await;
-        for (ready, result) in ended {
-            let code = tell_result(&ready, &result, args, output);
-            worst = worst.max(code);
-            let word = if code == 0 { "committed" } else { "failed" };
-            results.push(NodeResult { run: result.ok(), ..NodeResult::new(&ready, word, code) });
-            farewell(connector, ready).await;
-        }
-    }
-}
-
-async fn carry_out(connector: &Connector, prepared: Prepared, stop: &run::Stop) -> (Ready, Result<String>) {
-    let Prepared { ready, order, program, login, sudo } = prepared;
-    let stages: Vec<_> = ready.plan.changes.iter().map(|change| change.stage).collect();
-    let web = ready.plan.proofs.contains(&Proof::WebInterface);
-    let way = run::Way { stages: &stages, login, sudo, web, stop };
-    let driven = run::drive(connector, &ready.node, &ready.policy, &program, &order, way).await;
-    (ready, driven.map(|()| order.meta.id))
-}
-
-fn tell_result(ready: &Ready, result: &Result<String>, args: &Apply, output: Output) -> u8 {
-    let name = &ready.plan.node;
-    match result {
-        Ok(id) => {
-            if args.format == PlanFormat::Text {
-                // A reader that went away does not undo what was done.
-                let _ = output.result(&format!(
-                    "{name}: applied and confirmed, run {id}\n  to take it back: pve-harden rollback {name} {id}, or at its console /usr/local/sbin/pve-harden-undo\n"
-                ));
-            }
-            0
-        }
-        Err(error) => {
-            output.say(message::error(error, output.stderr).trim_end());
-            error.kind.exit_code()
-        }
-    }
 }

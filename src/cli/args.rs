@@ -112,7 +112,7 @@ pub struct Connection {
 }
 
 /// Which nodes.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Nodes {
     /// Nodes: `[user@]address`, or names from the site [default: every node of the site]
     #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
@@ -120,6 +120,12 @@ pub struct Nodes {
     /// Only nodes of this group of the site; repeatable
     #[arg(long, value_name = "GROUP", conflicts_with = "hosts")]
     pub limit: Vec<String>,
+    /// Also the members of their clusters that are not named, at the addresses the cluster knows, logged in to alike
+    #[arg(long)]
+    pub cluster: bool,
+    /// So many nodes are contacted at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallel: u16,
 }
 
 /// `plan`.
@@ -170,9 +176,16 @@ pub struct Apply {
     /// Time in which a fresh login must confirm, e.g. 120s or 5m [default: the profile's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     pub commit_window: Option<u32>,
-    /// So many nodes at a time; the first failure stops those that have not begun
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub serial: u16,
+    /// Change so many nodes at a time once the first one went well; a failure stops those that have not begun [default:
+    /// 1 of a cluster, as many standalone nodes as `--parallel`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub serial: Option<u16>,
+    /// Go on where an interrupted command stopped: nodes it finished are named and count as the first that went well
+    #[arg(long)]
+    pub resume: bool,
+    /// Begin although a backup, a migration or a restore runs
+    #[arg(long)]
+    pub despite_tasks: bool,
     /// How the run is confirmed; `manual` when your key is not here: an administrator calls pve-harden-confirm on the node
     #[arg(long, value_enum, value_name = "HOW")]
     pub confirm: Option<Confirm>,

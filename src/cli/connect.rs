@@ -13,7 +13,7 @@ use crate::facts::{self, Facts, Reading, gather};
 use crate::plan::{self, Operator};
 use crate::profile::policy::{Admin, Host, Policy, admin_probe_address};
 use crate::profile::secrets::Secrets;
-use crate::render::progress::{Lines, Spinners};
+use crate::render::progress::{Lines, Spinners, Tail};
 use crate::transport;
 use crate::transport::capture::Capture;
 use crate::transport::{Connection, Credentials, HostKeyPolicy, Limits, Methods, Program, Target};
@@ -24,7 +24,7 @@ pub struct Connector {
     options: args::Connection,
     secrets: Secrets,
     operator: Arc<transport::Operator>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<Tail>,
 }
 
 /// A node that was reached and read.
@@ -54,13 +54,13 @@ impl Connector {
             options: options.clone(),
             secrets: secrets.clone(),
             operator: Arc::new(transport::Operator::new(Terminal::new(spinners))),
-            sink,
+            sink: Arc::new(Tail::new(sink)),
         }
     }
 
-    /// Where progress goes.
-    pub fn sink(&self) -> &Arc<dyn Sink> {
-        &self.sink
+    /// What was last said of a node.
+    pub fn last_lines(&self, node: &str) -> String {
+        self.sink.of(node)
     }
 
     /// The operator, for further logins of the same command.

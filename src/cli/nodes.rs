@@ -8,31 +8,39 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::connect::{Connector, is_pve};
+use super::fleet;
 use super::settings::Settings;
 use super::{args, output::Output};
 use crate::error::{Error, Kind, Result};
 use crate::event::What;
-use crate::facts;
-use crate::plan::{self, Operator, Selection};
+use crate::facts::{self, Facts};
+use crate::fleet::{Seen, lanes};
+use crate::plan::{self, Operator, Plan, Selection};
 use crate::profile::policy::{Host, Policy};
 use crate::render::message;
 use crate::report::{Failure, Judged, NodeReport};
 use crate::transport::capture::Capture;
 
-/// Nodes that are contacted at the same time.
-const AT_ONCE: usize = 10;
 /// Largest recorded node that is read.
 const LARGEST_ARCHIVE: u64 = 64 << 20;
 
-/// Does `work` for every policy, a few at a time. A task that dies is an error of its node alone.
-pub async fn each<T, F, W>(policies: Vec<Policy>, work: W) -> Vec<(Policy, Result<T>)>
+/// A node of a command, and what became of contacting it.
+pub struct Reached<T> {
+    /// Who it is.
+    pub policy: Policy,
+    /// What was seen and made of it.
+    pub result: Result<(Seen, T)>,
+}
+
+/// Does `work` for every policy, `at_once` of them at a time. A task that dies is an error of its node alone.
+pub async fn each<T, F, W>(policies: Vec<Policy>, at_once: usize, work: &W) -> Vec<Reached<T>>
 where
     T: 'static,
-    F: Future<Output = Result<T>> + 'static,
+    F: Future<Output = Result<(Seen, T)>> + 'static,
     W: Fn(Policy) -> F,
 {
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
-    let mut results: Vec<Option<Result<T>>> = policies.iter().map(|_| None).collect();
+    let permits = Arc::new(Semaphore::new(at_once));
+    let mut results: Vec<Option<Result<(Seen, T)>>> = policies.iter().map(|_| None).collect();
     let local = LocalSet::new();
     let mut tasks = JoinSet::new();
     for (place, policy) in policies.iter().enumerate() {
@@ -53,7 +61,8 @@ where
         })
         .await;
     let lost = || Err(Error::msg(Kind::Internal, "the work on this node ended without a result"));
-    policies.into_iter().zip(results).map(|(policy, result)| (policy, result.unwrap_or_else(lost))).collect()
+    let results = results.into_iter().map(|result| result.unwrap_or_else(lost));
+    policies.into_iter().zip(results).map(|(policy, result)| Reached { policy, result }).collect()
 }
 
 /// Reads and judges every node a command is about: recorded ones, or those it reaches.
@@ -65,16 +74,31 @@ pub async fn judge(
     output: Output,
 ) -> Result<Vec<NodeReport>> {
     if !captures.is_empty() {
-        return Ok(captures.iter().map(|file| recorded(&settings, file)).collect());
+        return settled(captures.iter().map(|file| recorded(&settings, file)).collect());
     }
     let policies = settings.policies(nodes, connection)?;
     let connector = Connector::new(connection, &settings.loaded.secrets, output, false);
-    let selection = settings.selection;
+    let selection = settings.selection.clone();
     let work = move |policy: Policy| {
         let (connector, selection) = (connector.clone(), selection.clone());
         async move { reached(&connector, &policy, &selection).await }
     };
-    Ok(each(policies, work).await.into_iter().map(|(policy, result)| report(&policy.host, result)).collect())
+    settled(fleet::reach(&settings, policies, nodes, work).await)
+}
+
+/// Reports of nodes whose plans were put in relation.
+fn settled(mut reached: Vec<Reached<Judged>>) -> Result<Vec<NodeReport>> {
+    let mut plans: Vec<Option<Plan>> = reached
+        .iter_mut()
+        .map(|node| node.result.as_mut().ok().map(|(_, judged)| std::mem::take(&mut judged.plan)))
+        .collect();
+    let named = fleet::named(&reached);
+    fleet::settle(&lanes(&named), &named, &mut plans, false)?;
+    let reports = reached.into_iter().zip(plans).map(|(Reached { policy, result }, plan)| {
+        let result = result.map(|(_, judged)| Judged { plan: plan.unwrap_or_default(), ..judged });
+        report(&policy.host, result)
+    });
+    Ok(reports.collect())
 }
 
 /// Says on standard error which nodes failed and why.
@@ -84,14 +108,19 @@ pub fn say_failures(nodes: &[NodeReport], output: Output) {
     }
 }
 
-async fn reached(connector: &Connector, policy: &Policy, selection: &Selection) -> Result<Judged> {
+async fn reached(connector: &Connector, policy: &Policy, selection: &Selection) -> Result<(Seen, Judged)> {
     let node = connector.reach(&plan::narrowed(policy, selection)).await?;
-    let release = node.facts.pve.known().map(|pve| pve.text.clone());
     let plan = plan::build(&node.facts, policy, selection, &node.operator);
+    let judged = plan.map(|plan| (Seen::of(&node.facts), Judged::new(plan, policy, release(&node.facts))));
     // The answer is complete; how the connection ends changes nothing.
     let _ = node.connection.close().await;
     connector.tell(&policy.host.name, What::Finished);
-    Ok(Judged::new(plan?, policy, release))
+    judged
+}
+
+/// PVE's release as the node says it.
+pub fn release(facts: &Facts) -> Option<String> {
+    facts.pve.known().map(|pve| pve.text.clone())
 }
 
 fn report(host: &Host, result: Result<Judged>) -> NodeReport {
@@ -148,10 +177,10 @@ impl Archive {
 }
 
 /// A recorded node, judged. Nothing can be applied from it, so that whether this operator holds a key is not asked.
-fn recorded(settings: &Settings, file: &Path) -> NodeReport {
+fn recorded(settings: &Settings, file: &Path) -> Reached<Judged> {
     let address = file.display().to_string();
     let mut host = Host { name: address.clone(), address: address.clone(), ..Host::default() };
-    let mut judged = || -> Result<Judged> {
+    let mut judged = || -> Result<(Seen, Judged)> {
         let facts = facts::parse(&Archive::read(file)?.capture);
         if let Some(name) = facts.node_name.known() {
             let known = settings.loaded.site.hosts.iter().find(|host| host.name == *name);
@@ -161,8 +190,9 @@ fn recorded(settings: &Settings, file: &Path) -> NodeReport {
         let policy = settings.loaded.policy_for(&host);
         let operator = Operator { confirm_manual: true, ..Operator::default() };
         let plan = plan::build(&facts, &policy, &settings.selection, &operator)?;
-        Ok(Judged::new(plan, &policy, facts.pve.known().map(|pve| pve.text.clone())))
+        Ok((Seen::of(&facts), Judged::new(plan, &policy, release(&facts))))
     };
-    let result = judged().map_err(|error| Failure::of(&error, &host.name));
-    NodeReport { node: host.name, address, result }
+    let result = judged();
+    host.address = address;
+    Reached { policy: settings.loaded.policy_for(&host), result }
 }

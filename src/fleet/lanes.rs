@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::facts::{Cluster, Facts, Peer};
+use crate::facts::{Cluster, Facts, Peer, RunFact};
+use crate::profile::policy::Digests;
 
 /// What the grouping must know of a node that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,20 +19,36 @@ pub struct Seen {
     pub addresses: Vec<IpNet>,
     /// The address on which the operator reached it.
     pub reached: Option<IpAddr>,
-    /// Whether a run of this tool was committed on it before.
-    pub veteran: bool,
+    /// The newest committed run on it, if any; a rollback is none.
+    pub last: Option<Last>,
+}
+
+/// A committed run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// Its id.
+    pub run: String,
+    /// What it was made from.
+    pub digests: Digests,
+}
+
+impl Last {
+    fn of(run: &RunFact) -> Self {
+        let digest = |word: &str| run.meta["digests"][word].as_str().unwrap_or_default().to_owned();
+        Self { run: run.id.clone(), digests: Digests { profile: digest("profile"), site: digest("site") } }
+    }
 }
 
 impl Seen {
     /// Of a node that was read.
     pub fn of(facts: &Facts) -> Self {
-        let committed = |runs: &Vec<crate::facts::RunFact>| runs.iter().any(|run| run.outcome == "committed");
+        let counts = |run: &&RunFact| run.outcome == "committed" && run.meta["verb"] != "rollback";
         Self {
             own_name: facts.node_name.known().cloned(),
             cluster: facts.cluster.known().cloned(),
             addresses: facts.addresses.known().cloned().unwrap_or_default(),
             reached: facts.session.known().and_then(|session| session.server),
-            veteran: facts.runs.known().is_some_and(committed),
+            last: facts.runs.known().and_then(|runs| runs.iter().rev().find(counts)).map(Last::of),
         }
     }
 
@@ -131,7 +148,7 @@ fn complete(lane: &mut Lane, named: &[Named<'_>]) {
             None => lane.missing.push(peer),
         }
     }
-    lane.nodes.sort_by_key(|place| !named[*place].seen.is_some_and(|seen| seen.veteran));
+    lane.nodes.sort_by_key(|place| !named[*place].seen.is_some_and(|seen| seen.last.is_some()));
 }
 
 #[cfg(test)]
@@ -155,7 +172,7 @@ mod tests {
             }),
             addresses: vec![format!("{}/24", address(number)).parse().unwrap()],
             reached: None,
-            veteran,
+            last: veteran.then(Last::default),
         }
     }
 

@@ -8,6 +8,6 @@ mod lanes;
 mod rolling;
 mod shared;
 
-pub use lanes::{Lane, Named, Seen, lanes};
+pub use lanes::{Lane, Last, Named, Seen, lanes};
 pub use rolling::{Queue, Rolling};
 pub use shared::{differing, share};

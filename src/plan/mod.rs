@@ -27,7 +27,7 @@ pub use crate::facts::Versioned;
 use crate::profile::policy::Digests;
 
 /// What will happen on one node; what is shown is this object, and what runs is this object.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Plan {
     /// Name of the node in the site.
     pub node: String,

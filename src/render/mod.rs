@@ -4,6 +4,7 @@ pub mod action;
 pub mod check;
 pub mod diff;
 pub mod explain;
+pub mod fleet;
 pub mod history;
 pub mod html;
 pub mod json;

@@ -1,6 +1,6 @@
 //! Progress on standard error: one spinner per node on a terminal, one line per event elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -56,6 +56,48 @@ impl<W: Write + Send> Sink for Lines<W> {
         let Some(line) = line(&event.what) else { return };
         let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(to, "{}: {line}", sanitize::line(&event.node));
+    }
+}
+
+/// Remembers the last lines of each node, for the end, and passes everything on.
+pub struct Tail {
+    next: std::sync::Arc<dyn Sink>,
+    lines: Mutex<BTreeMap<String, VecDeque<String>>>,
+}
+
+impl Tail {
+    /// Lines that are kept of a node.
+    const KEPT: usize = 12;
+
+    /// Before `next`.
+    pub const fn new(next: std::sync::Arc<dyn Sink>) -> Self {
+        Self { next, lines: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// A node's last lines, indented under its name; empty when nothing was said.
+    pub fn of(&self, node: &str) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lines) = lines.get(node) else { return String::new() };
+        let mut text = format!("{}, last lines:", sanitize::line(node));
+        for line in lines {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+        text
+    }
+}
+
+impl Sink for Tail {
+    fn emit(&self, event: Event) {
+        if let Some(line) = line(&event.what) {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines = lines.entry(event.node.clone()).or_default();
+            if lines.len() == Self::KEPT {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+        }
+        self.next.emit(event);
     }
 }
 
@@ -131,6 +173,29 @@ mod tests {
     fn times_are_shown_without_fractions() {
         let time = Timestamp::new(1_763_000_000, 987_654_321).unwrap();
         assert_eq!(clock(time, TimeZone::UTC), "02:13:20");
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_and_everything_is_passed_on() {
+        let seen = std::sync::Arc::new(Count::default());
+        let tail = Tail::new(std::sync::Arc::clone(&seen) as std::sync::Arc<dyn Sink>);
+        for n in 1..=20 {
+            tail.emit(Event { node: "pve1".into(), what: What::Note { text: format!("line {n}") } });
+        }
+        tail.emit(Event { node: "pve2".into(), what: What::Finished });
+        assert_eq!(seen.0.load(std::sync::atomic::Ordering::Relaxed), 21);
+        let text = tail.of("pve1");
+        assert!(text.starts_with("pve1, last lines:\n  line 9\n") && text.ends_with("line 20"), "{text}");
+        assert_eq!(tail.of("pve2"), "");
+    }
+
+    #[derive(Default)]
+    struct Count(std::sync::atomic::AtomicUsize);
+
+    impl Sink for Count {
+        fn emit(&self, _: Event) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     #[test]

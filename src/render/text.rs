@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::style::{Palette, Tone};
-use super::{action, diff, redact};
+use super::{action, diff, fleet, redact};
 use crate::change::{Action, Change};
 use crate::controls::Status;
 use crate::plan::Versioned;
@@ -13,17 +13,39 @@ use crate::sanitize;
 
 /// The whole result. Nodes that failed are messages, not results; with several nodes they are listed at the end.
 pub fn report(report: &Report, palette: Palette) -> String {
-    let nodes: Vec<_> = report
-        .nodes
-        .iter()
-        .filter_map(|one| one.result.as_ref().ok().map(|judged| node(one, judged, palette)))
-        .collect();
+    let nodes: Vec<String> = fleet::groups(report).iter().map(|group| together(group, palette)).collect();
     let mut text = nodes.join("\n");
     if report.nodes.len() > 1 {
         let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, "all nodes"));
         for node in &report.nodes {
             let _ = writeln!(text, "  {}", summary_line(node, palette));
         }
+    }
+    text
+}
+
+/// Nodes for which the same is to be done: the steps once, remarks once where they are the same, too.
+fn together(group: &fleet::Group<'_>, palette: Palette) -> String {
+    let (first, judged) = group.nodes[0];
+    if group.nodes.len() == 1 {
+        return node(first, judged, palette);
+    }
+    let mut text = format!("{}\n", palette.paint(Tone::Heading, &fleet::heading(group)));
+    text.push_str(&steps(judged, &group.changes, palette));
+    let mut said: Vec<(Vec<&NodeReport>, String)> = Vec::new();
+    for (node, judged) in &group.nodes {
+        let remarks = remarks(judged, palette);
+        match said.iter_mut().find(|(_, text)| *text == remarks) {
+            Some((nodes, _)) => nodes.push(node),
+            None => said.push((vec![node], remarks)),
+        }
+    }
+    let everywhere = said.len() == 1;
+    for (nodes, remarks) in said.iter().filter(|(_, remarks)| !remarks.is_empty()) {
+        if !everywhere {
+            let _ = write!(text, "\n{}", palette.paint(Tone::Place, &format!("-- {}", fleet::names(nodes))));
+        }
+        text.push_str(remarks);
     }
     text
 }
@@ -42,10 +64,19 @@ fn heading(report: &NodeReport, judged: &Judged, palette: Palette) -> String {
 
 /// Steps by stage, then what a person must know or do.
 fn plan(judged: &Judged, palette: Palette) -> String {
+    let mut text = steps(judged, &judged.plan.changes, palette);
+    text.push_str(&remarks(judged, palette));
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn steps(judged: &Judged, changes: &[Change], palette: Palette) -> String {
     let mut text = String::new();
     let mut stage = None;
     let mut controls: &[String] = &[];
-    for change in &judged.plan.changes {
+    for change in changes {
         if stage != Some(change.stage) {
             let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, &format!("== {}", change.stage)));
             stage = Some(change.stage);
@@ -57,13 +88,15 @@ fn plan(judged: &Judged, palette: Palette) -> String {
         }
         text.push_str(&step(change, &judged.plan.brings, palette));
     }
-    text.push_str(&by_hand(judged, palette));
+    text
+}
+
+/// What a person must know or do.
+fn remarks(judged: &Judged, palette: Palette) -> String {
+    let mut text = by_hand(judged, palette);
     text.push_str(&refusals(judged, palette));
     text.push_str(&waivers(judged, palette));
     text.push_str(&notes(judged, palette));
-    if !text.is_empty() {
-        text.push('\n');
-    }
     text
 }
 

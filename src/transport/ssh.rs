@@ -82,6 +82,11 @@ impl Connection {
         &self.attempt.resolved.user
     }
 
+    /// Whether its master still answers; one that was not used for a minute has ended.
+    pub async fn is_alive(&self) -> bool {
+        self.session.check().await.is_ok()
+    }
+
     /// The target it was opened for.
     pub fn target(&self) -> &Target {
         &self.target

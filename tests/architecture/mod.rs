@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("facts", &["pve", "transport::Frame", "transport::capture", "transport::quote"]),
     ("controls", &["facts", "profile", "pve"]),
     ("plan", &["controls", "facts", "profile", "pve"]),
-    ("fleet", &["facts", "plan"]),
+    ("fleet", &["facts", "plan", "profile"]),
     ("report", &["controls", "plan", "profile"]),
     ("render", &["apply::history", "controls", "event", "plan", "profile::diagnostic", "profile::policy", "report"]),
     ("transport", &[]),

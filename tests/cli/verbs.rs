@@ -62,6 +62,15 @@ fn plan_help() {
           --limit <GROUP>
               Only nodes of this group of the site; repeatable
 
+          --cluster
+              Also the members of their clusters that are not named, at the addresses the cluster knows,
+              logged in to alike
+
+          --parallel <N>
+              So many nodes are contacted at a time
+              
+              [default: 16]
+
       -h, --help
               Print help (see a summary with '-h')
 

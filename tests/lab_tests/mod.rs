@@ -2,6 +2,7 @@
 
 mod faults;
 mod firewall;
+mod fleet;
 mod input;
 mod packages;
 mod passwords;

@@ -1,0 +1,232 @@
+//! The nodes of one command as a whole: members that nobody named, what a cluster shares, who must wait for whom.
+
+use std::net::IpAddr;
+
+use super::nodes::{self, Reached};
+use super::settings::Settings;
+use crate::error::Result;
+use crate::facts::Peer;
+use crate::fleet::{self, Lane, Named, Seen};
+use crate::plan::{Plan, Refusal};
+use crate::profile::policy::{Host, Policy};
+
+/// Contacts every node of `policies`, and with `--cluster` the members of their clusters that these name.
+pub async fn reach<T, F, W>(
+    settings: &Settings,
+    policies: Vec<Policy>,
+    arguments: &super::args::Nodes,
+    work: W,
+) -> Vec<Reached<T>>
+where
+    T: 'static,
+    F: Future<Output = Result<(Seen, T)>> + 'static,
+    W: Fn(Policy) -> F,
+{
+    let at_once = usize::from(arguments.parallel);
+    let mut reached = nodes::each(policies, at_once, &work).await;
+    if arguments.cluster {
+        let more = members(settings, &reached);
+        reached.extend(nodes::each(more, at_once, &work).await);
+    }
+    reached
+}
+
+/// What the grouping must know of the nodes of a command.
+pub fn named<T>(reached: &[Reached<T>]) -> Vec<Named<'_>> {
+    reached
+        .iter()
+        .map(|Reached { policy, result }| Named {
+            name: &policy.host.name,
+            address: &policy.host.address,
+            seen: result.as_ref().ok().map(|(seen, _)| seen),
+        })
+        .collect()
+}
+
+/// Policies of the members that were not named, reached as the member that named them.
+fn members<T>(settings: &Settings, reached: &[Reached<T>]) -> Vec<Policy> {
+    let named = named(reached);
+    let mut found = Vec::new();
+    for lane in fleet::lanes(&named) {
+        let Some(first) = lane.nodes.first() else { continue };
+        let Some(seen) = named[*first].seen else { continue };
+        let like = &reached[*first].policy.host;
+        for peer in &lane.missing {
+            if let Some(address) = seen.way_to(peer) {
+                found.push(settings.loaded.policy_for(&member(&settings.loaded.site.hosts, like, peer, address)));
+            }
+        }
+    }
+    found
+}
+
+/// The site's own word of a member, else the discovered address with the login settings of the one that named it. A
+/// pinned host key is of one node alone.
+fn member(site: &[Host], like: &Host, peer: &Peer, address: IpAddr) -> Host {
+    let is_peer = |host: &&Host| {
+        let same = host.address.parse().is_ok_and(|address: IpAddr| peer.addresses.contains(&address));
+        same || (host.name == peer.name && host.address.parse::<IpAddr>().is_err())
+    };
+    site.iter().find(is_peer).cloned().unwrap_or_else(|| Host {
+        name: peer.name.clone(),
+        address: address.to_string(),
+        host_key: None,
+        groups: Vec::new(),
+        ..like.clone()
+    })
+}
+
+/// Puts the plans of one command in relation: what a cluster shares stays with the first member alone, members that
+/// were not named are told, and where something is to begin (`begins`) a member that cannot go along holds the others.
+pub fn settle(lanes: &[Lane], named: &[Named<'_>], plans: &mut [Option<Plan>], begins: bool) -> Result<()> {
+    for lane in lanes.iter().filter(|lane| lane.cluster.is_some()) {
+        let places: Vec<usize> = lane.nodes.iter().copied().filter(|place| plans[*place].is_some()).collect();
+        let own: Vec<Plan> = places.iter().filter_map(|place| plans[*place].take()).collect();
+        for (place, plan) in places.into_iter().zip(settled(lane, named, own, begins)?) {
+            plans[place] = Some(plan);
+        }
+    }
+    Ok(())
+}
+
+fn settled(lane: &Lane, named: &[Named<'_>], mut plans: Vec<Plan>, begins: bool) -> Result<Vec<Plan>> {
+    if let Some(why) = fleet::differing(&plans.iter().collect::<Vec<_>>()) {
+        let refusal = Refusal {
+            reason: why,
+            way_out: "plan again; where it stays, the members' part of site and profile must agree".into(),
+        };
+        return plans.into_iter().map(|plan| plan.refused(refusal.clone())).collect();
+    }
+    plans = fleet::share(plans)?;
+    if let Some(why) = held_by(lane, named, &plans).filter(|_| begins) {
+        let refuse = |plan: Plan| {
+            if plan.refusals.is_empty() && !plan.changes.is_empty() { plan.refused(why.clone()) } else { Ok(plan) }
+        };
+        plans = plans.into_iter().map(refuse).collect::<Result<_>>()?;
+    }
+    if let Some(note) = left_out(lane)
+        && let Some(first) = plans.first_mut()
+    {
+        *first = first.clone().with_note(note)?;
+    }
+    Ok(plans)
+}
+
+/// A cluster is changed as a whole or not at all: the member that cannot go along.
+fn held_by(lane: &Lane, named: &[Named<'_>], plans: &[Plan]) -> Option<Refusal> {
+    let unread = lane.unread.first().map(|place| format!("{} could not be read", named[*place].name));
+    let refused =
+        || plans.iter().find(|plan| !plan.refusals.is_empty()).map(|plan| format!("{} is refused", plan.node));
+    let why = unread.or_else(refused)?;
+    Some(Refusal {
+        reason: format!("{why}, and is a member of the same cluster"),
+        way_out: "put that right, or name the other members alone".into(),
+    })
+}
+
+fn left_out(lane: &Lane) -> Option<String> {
+    let names = lane.missing.iter().map(|peer| {
+        let address = peer.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
+        format!("{}{address}{}", peer.name, if peer.online { "" } else { ", offline" })
+    });
+    let names: Vec<String> = names.collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the cluster {} has members that this command leaves out: {}; `--cluster` includes them",
+            lane.cluster.as_deref().unwrap_or_default(),
+            names.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Stage;
+    use crate::plan::testing::{change, empty_plan, new_file};
+
+    fn lane(missing: &[&str]) -> Lane {
+        let peer = |name: &&str| Peer {
+            name: (*name).to_owned(),
+            addresses: ["192.0.2.3".parse().unwrap()].into(),
+            online: false,
+        };
+        Lane {
+            cluster: Some("lab".into()),
+            nodes: vec![1, 0],
+            unread: vec![],
+            missing: missing.iter().map(peer).collect(),
+        }
+    }
+
+    fn plans() -> Vec<Option<Plan>> {
+        let plan = |node: &str| Plan {
+            node: node.into(),
+            changes: vec![
+                change("x", Stage::Firewall, new_file("/etc/pve/firewall/cluster.fw", "a", 0o640)),
+                change("x", Stage::Services, new_file("/etc/x", "a", 0o640)),
+            ],
+            ..empty_plan()
+        };
+        vec![Some(plan("pve1")), Some(plan("pve2")), None]
+    }
+
+    fn names() -> Vec<Named<'static>> {
+        ["pve1", "pve2", "pve3"].map(|name| Named { name, address: name, seen: None }).to_vec()
+    }
+
+    #[test]
+    fn the_first_in_order_makes_what_is_shared_and_names_who_is_left_out() {
+        let mut plans = plans();
+        settle(&[lane(&["pve3"])], &names(), &mut plans, true).unwrap();
+        let [Some(pve1), Some(pve2), None] = &plans[..] else { panic!("{plans:?}") };
+        assert_eq!((pve1.changes.len(), pve2.changes.len()), (1, 2));
+        assert_eq!(
+            pve2.notes,
+            [
+                "shared by the cluster and changed once, for all of pve2, pve1: /etc/pve/firewall/cluster.fw",
+                "the cluster lab has members that this command leaves out: pve3 (192.0.2.3), offline; `--cluster` includes them"
+            ]
+        );
+        assert!(pve1.refusals.is_empty() && pve2.refusals.is_empty());
+    }
+
+    #[test]
+    fn a_member_that_does_not_answer_holds_the_others_when_something_begins() {
+        let mut lane = lane(&[]);
+        lane.unread = vec![2];
+        for begins in [false, true] {
+            let mut plans = plans();
+            settle(&[lane.clone()], &names(), &mut plans, begins).unwrap();
+            for plan in plans.iter().flatten() {
+                let reasons: Vec<_> = plan.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
+                let wanted: &[&str] =
+                    if begins { &["pve3 could not be read, and is a member of the same cluster"] } else { &[] };
+                assert_eq!(reasons, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_discovered_member_is_the_sites_own_where_it_knows_it() {
+        let like = Host {
+            name: "pve1".into(),
+            address: "192.0.2.1".into(),
+            user: Some("ops".into()),
+            jump: Some("gate".into()),
+            host_key: Some("SHA256:x".into()),
+            ..Host::default()
+        };
+        let site = [like.clone(), Host { name: "two".into(), address: "192.0.2.2".into(), ..Host::default() }];
+        let peer = |last: u8| {
+            let address: IpAddr = format!("192.0.2.{last}").parse().unwrap();
+            (Peer { name: format!("pve{last}"), addresses: [address].into(), online: true }, address)
+        };
+        let ((two, at_two), (three, at_three)) = (peer(2), peer(3));
+        assert_eq!(member(&site, &like, &two, at_two).name, "two");
+        let found = member(&site, &like, &three, at_three);
+        assert_eq!((found.name.as_str(), found.address.as_str()), ("pve3", "192.0.2.3"));
+        assert_eq!((found.user.as_deref(), found.jump.as_deref()), (Some("ops"), Some("gate")));
+        assert_eq!(found.host_key, None);
+    }
+}

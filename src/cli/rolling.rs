@@ -1,0 +1,262 @@
+//! The runs of one `apply`, in the order and under the stop rule of [`crate::fleet::Rolling`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use super::args::{Apply, PlanFormat};
+use super::connect::{Connector, Node};
+use super::output::Output;
+use super::run;
+use crate::apply::bundle;
+use crate::apply::engine::Login;
+use crate::error::{Error, Kind, Result};
+use crate::event::What;
+use crate::facts::gather;
+use crate::facts::standing::{self, Standing};
+use crate::fleet::{Lane, Last, Queue, Rolling};
+use crate::plan::{Plan, Proof, hold};
+use crate::profile::policy::Policy;
+use crate::render::message;
+use crate::report::NodeResult;
+use crate::secret::Secret;
+use crate::transport::{self, Limits, Methods, Program};
+
+/// How long a member may take to answer again after its run, before the next one begins.
+const SETTLING: Duration = Duration::from_secs(60);
+/// Between two questions to it.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A node that was read and planned for, its connection still open.
+pub struct Ready {
+    /// The node.
+    pub node: Node,
+    /// What runs there.
+    pub plan: Plan,
+    /// What it was made from.
+    pub policy: Policy,
+    /// The cluster it is a member of.
+    pub cluster: Option<String>,
+    /// The committed run of this very profile and site, if it is the newest.
+    pub done: Option<Last>,
+}
+
+impl Ready {
+    /// What became of it.
+    pub fn result(&self, outcome: &'static str, exit_code: u8) -> NodeResult {
+        NodeResult { node: self.plan.node.clone(), outcome, run: None, exit_code }
+    }
+}
+
+/// A run that is ready to be sent.
+pub struct Prepared {
+    /// Where.
+    pub ready: Ready,
+    /// What belongs to the run beside its steps.
+    pub order: bundle::Order,
+    /// What is sent.
+    pub program: Program,
+    /// Who proves.
+    pub login: Login,
+    /// The proving administrator's new password, which sudo will ask for.
+    pub sudo: Option<Secret>,
+}
+
+/// Who waits for whom.
+pub struct Order {
+    /// All lanes of the command.
+    pub lanes: Vec<Lane>,
+    /// `--serial`.
+    pub serial: Option<usize>,
+    /// `--parallel`.
+    pub parallel: usize,
+    /// Whether the first node goes alone.
+    pub canary: bool,
+}
+
+impl Order {
+    fn rolling(&self, prepared: &BTreeMap<usize, Prepared>) -> Rolling {
+        let queues = self.lanes.iter().map(|lane| Queue {
+            nodes: lane.nodes.iter().copied().filter(|place| prepared.contains_key(place)).collect(),
+            width: self.serial.unwrap_or(if lane.cluster.is_some() { 1 } else { self.parallel }),
+            canary: lane.cluster.is_some(),
+        });
+        Rolling::new(queues.collect(), self.serial.unwrap_or(self.parallel), self.canary)
+    }
+}
+
+/// A run that has ended.
+struct Ended {
+    place: usize,
+    ready: Ready,
+    result: Result<String>,
+}
+
+/// Sends the runs; the first that does not end as wanted is followed by none.
+pub async fn carry_out_all(
+    connector: &Connector,
+    mut prepared: BTreeMap<usize, Prepared>,
+    order: &Order,
+    args: &Apply,
+    output: Output,
+    results: &mut BTreeMap<usize, NodeResult>,
+) -> u8 {
+    let stop = run::Stop::listen();
+    let mut rolling = order.rolling(&prepared);
+    let single = prepared.len() == 1;
+    let (mut worst, mut failed) = (0, Vec::new());
+    let mut running = FuturesUnordered::new();
+    loop {
+        if stop.came() {
+            rolling.halt();
+        }
+        for place in rolling.begin() {
+            if let Some(prepared) = prepared.remove(&place) {
+                running.push(Box::pin(carry_out(connector, place, prepared, &stop, single)));
+            }
+        }
+        let Some(Ended { place, ready, result }) = running.next().await else { break };
+        rolling.ended(place, result.is_ok());
+        let code = result.as_ref().err().map_or(0, |error| error.kind.exit_code());
+        worst = worst.max(code);
+        let node_result = ready.result(if code == 0 { "committed" } else { "failed" }, code);
+        match result {
+            Ok(run) => {
+                if args.format == PlanFormat::Text {
+                    // A reader that went away does not undo what was done.
+                    let _ = output.result(&applied(&ready.plan.node, &run));
+                }
+                results.insert(place, NodeResult { run: Some(run), ..node_result });
+            }
+            Err(error) => {
+                failed.push((ready.plan.node.clone(), error));
+                results.insert(place, node_result);
+            }
+        }
+        farewell(connector, ready).await;
+    }
+    worst = worst.max(left(connector, prepared, &failed, &stop, output, results).await);
+    for (node, error) in &failed {
+        if !single {
+            output.say(&connector.last_lines(node));
+        }
+        output.say(message::error(error, output.stderr).trim_end());
+    }
+    worst
+}
+
+fn applied(name: &str, run: &str) -> String {
+    format!(
+        "{name}: applied and confirmed, run {run}\n  to take it back: pve-harden rollback {name} {run}, or at its console /usr/local/sbin/pve-harden-undo\n"
+    )
+}
+
+/// Those whose turn did not come.
+async fn left(
+    connector: &Connector,
+    prepared: BTreeMap<usize, Prepared>,
+    failed: &[(String, Error)],
+    stop: &run::Stop,
+    output: Output,
+    results: &mut BTreeMap<usize, NodeResult>,
+) -> u8 {
+    if prepared.is_empty() {
+        return 0;
+    }
+    let names: Vec<String> = prepared.values().map(|prepared| prepared.ready.plan.node.clone()).collect();
+    let why = match failed.first() {
+        Some((node, _)) if !stop.came() => format!("{node} before did not end as wanted"),
+        _ => "interrupted".to_owned(),
+    };
+    output.say(&format!("nothing was changed on {}: {why}", names.join(", ")));
+    for (place, Prepared { ready, .. }) in prepared {
+        results.insert(place, ready.result("not-begun", 0));
+        farewell(connector, ready).await;
+    }
+    Kind::Refused.exit_code()
+}
+
+/// The answer is complete; how the connection ends changes nothing.
+async fn farewell(connector: &Connector, ready: Ready) {
+    connector.tell(&ready.plan.node, What::Finished);
+    let _ = ready.node.connection.close().await;
+}
+
+async fn carry_out(connector: &Connector, place: usize, prepared: Prepared, stop: &run::Stop, single: bool) -> Ended {
+    let Prepared { mut ready, order, program, login, sudo } = prepared;
+    let result = async {
+        revive(connector, &mut ready).await?;
+        let web = if single { None } else { allowed(&ready).await? };
+        let stages: Vec<_> = ready.plan.changes.iter().map(|change| change.stage).collect();
+        let proves_web = ready.plan.proofs.contains(&Proof::WebInterface);
+        let way = run::Way { stages: &stages, login, sudo, web: proves_web, stop };
+        run::drive(connector, &ready.node, &ready.policy, &program, &order, way).await?;
+        match web {
+            Some(web) => settled(connector, &ready, web, &order.meta.id, stop).await,
+            None => Ok(()),
+        }
+    };
+    let result = result.await.map(|()| order.meta.id.clone());
+    Ended { place, ready, result }
+}
+
+/// A connection that waited for more than a minute has ended; the same login opens the next one.
+async fn revive(connector: &Connector, ready: &mut Ready) -> Result<()> {
+    if ready.node.connection.is_alive().await {
+        return Ok(());
+    }
+    let (target, credentials) = connector.login(&ready.policy.host, ready.node.connection.user(), Methods::default());
+    let opened = transport::Connection::open(&target, &credentials, connector.operator()).await;
+    ready.node.connection = opened.map_err(|error| Error::from(error).untouched(&ready.plan.node))?;
+    Ok(())
+}
+
+/// A member of a cluster is asked once more when its turn has come. Gives whether its port 8006 answers; nothing for a
+/// standalone node.
+async fn allowed(ready: &Ready) -> Result<Option<bool>> {
+    let Some(cluster) = &ready.cluster else { return Ok(None) };
+    let name = &ready.plan.node;
+    let frames = ready.node.connection.run(&question(), Limits::default()).await;
+    let standing = standing::parse(&gather::capture(frames.map_err(|error| Error::from(error).untouched(name))?));
+    match hold::now(&standing, cluster, &ready.node.operator) {
+        Some(refusal) => Err(Error::msg(Kind::Refused, refusal.reason).untouched(name).hint(refusal.way_out)),
+        None => Ok(Some(standing.web.known() == Some(&true))),
+    }
+}
+
+/// Waits until a member answers new logins and requests, and is in quorum: the next one may then be changed.
+async fn settled(connector: &Connector, ready: &Ready, web: bool, run: &str, stop: &run::Stop) -> Result<()> {
+    let end = tokio::time::Instant::now() + SETTLING;
+    loop {
+        let trouble = match anew(connector, ready).await {
+            Ok(standing) => standing.trouble(web),
+            Err(error) => Some(format!("a new login fails: {error}")),
+        };
+        let Some(trouble) = trouble else { return Ok(()) };
+        if stop.came() || tokio::time::Instant::now() >= end {
+            let name = &ready.plan.node;
+            return Err(Error::msg(Kind::NeedsHands, trouble)
+                .state(format!("run {run} was confirmed on {name}, and now the node is not well"))
+                .hint(format!("look at {name}; to take the run back: pve-harden rollback {name} {run}")));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn anew(connector: &Connector, ready: &Ready) -> Result<Standing, transport::Error> {
+    let mut last = None;
+    for (target, credentials) in connector.logins(&ready.policy, &ready.node.operator.key_fingerprints) {
+        let limits = Limits::default().within(PAUSE * 15);
+        match transport::fresh_run(&target, &credentials, connector.operator(), &question(), limits).await {
+            Ok(frames) => return Ok(standing::parse(&gather::capture(frames))),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| transport::Error::Target("there is no login to try".into())))
+}
+
+fn question() -> Program {
+    Program::new(&gather::standing_program())
+}

@@ -1,0 +1,85 @@
+//! A cluster as one thing.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::lab::{Lab, Said, eventually};
+
+const MEMBERS: [&str; 3] = ["pve1", "pve2", "pve3"];
+
+/// When the node's only run was started and confirmed, by its own clock.
+fn span(lab: &Lab, node: &str) -> (f64, f64) {
+    let journal = lab.on(node, "cat /var/lib/pve-harden/runs/*/journal");
+    let time = |line: Option<&str>| line.unwrap().split(' ').next().unwrap().parse::<f64>().unwrap();
+    (time(journal.lines().next()), time(journal.lines().find(|line| line.contains(" committed"))))
+}
+
+#[test]
+fn one_named_member_brings_the_others_one_after_the_other() {
+    let Some(mut lab) = Lab::up("fleet-cluster", &MEMBERS, &["--cluster"]) else { return };
+    // Named alone, the others are told of.
+    let alone = lab.harden(&["plan", "pve2", "--control", "ssh.*", "--control", "accounts.*"]).exits(1);
+    assert!(alone.stdout.contains("has members that this command leaves out: pve1 ("), "{}", alone.stdout);
+    // A site that knows one of them: the others are found at the cluster's addresses.
+    let site = std::fs::read_to_string(&lab.site).unwrap();
+    let (head, hosts) = site.split_once("[[host]]").unwrap();
+    let admin = &site[site.find("[[admin]]").unwrap()..];
+    let second = hosts.split("[[host]]").find(|host| host.contains("\"pve2\"")).unwrap();
+    let second = second.split("[[admin]]").next().unwrap();
+    let one = lab.site.with_file_name("one.toml");
+    std::fs::write(&one, format!("{head}[[host]]{second}{admin}")).unwrap();
+    lab.site = one;
+    let controls = ["--control", "ssh.*", "--control", "accounts.*"];
+    let command = |verb: &[&str]| lab.harden(&[verb, &["--cluster"], &controls].concat());
+    let applied = command(&["apply", "pve2", "--yes"]).exits(0);
+    let table = applied.stdout.split("\nwhat became of them\n").nth(1).unwrap();
+    assert_eq!(table.matches("  applied  run ").count(), 3, "{table}");
+    // The one that was named is the canary; nobody begins before the one in front of it was confirmed.
+    let mut spans: Vec<_> = MEMBERS.iter().map(|node| (span(&lab, node), *node)).collect();
+    spans.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+    assert_eq!(spans[0].1, "pve2");
+    assert!(spans.windows(2).all(|pair| pair[0].0.1 <= pair[1].0.0), "{spans:?}");
+    command(&["plan", "pve1"]).exits(0);
+}
+
+#[test]
+fn without_quorum_nothing_is_touched() {
+    let Some(lab) = Lab::up("fleet-quorum", &MEMBERS, &["--cluster"]) else { return };
+    for node in ["pve2", "pve3"] {
+        lab.lab(["cut", node]).exits(0);
+    }
+    eventually(Duration::from_secs(60), "pve1 without quorum", || {
+        lab.exec("pve1", "grep -q '\"quorate\": *0' /etc/pve/.members").status == 0
+    });
+    let before = lab.fingerprint("pve1");
+    let refused = lab.harden(&["apply", "pve1", "--yes"]).exits(4);
+    assert!(refused.stdout.contains("has no quorum on this node"), "{}", refused.stdout);
+    assert_eq!(lab.fingerprint("pve1"), before);
+    assert_ne!(lab.exec("pve1", "test -e /var/lib/pve-harden/runs").status, 0, "a run was begun");
+}
+
+/// Short deadlines; everything else as shipped.
+const PROFILE: &str = "extends = \"baseline\"\n[run]\nstage-window = 30\n";
+
+#[test]
+fn a_member_that_dies_in_the_middle_stops_the_others() {
+    let Some(lab) = Lab::up("fleet-killed", &MEMBERS, &["--cluster"]) else { return };
+    let profile = lab.site.with_file_name("short.toml");
+    std::fs::write(&profile, PROFILE).unwrap();
+    let untouched = lab.fingerprint("pve3");
+    let mut command = lab.command(&["apply", "--yes", "--commit-window", "10s", "--control", "accounts.admin"]);
+    command.args(["--control", "session.*", "--profile", profile.to_str().unwrap()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(Duration::from_secs(200), "the accounts of pve2 are at work", || {
+        lab.exec("pve2", "grep -q ' stage accounts' /var/lib/pve-harden/runs/*/journal").status == 0
+    });
+    lab.lab(["down", "pve2"]).exits(0);
+    let said = Said::of(&child.wait_with_output().unwrap()).exits(6);
+    let table = said.stdout.split("\nwhat became of them\n").nth(1).unwrap();
+    assert!(table.contains("pve1  applied"), "{table}");
+    assert!(table.contains("pve2  needs hands"), "{table}");
+    assert!(table.contains("pve3  not begun    nothing was changed"), "{table}");
+    assert!(said.stderr.contains("nothing was changed on pve3: pve2 before did not end as wanted"), "{}", said.stderr);
+    assert!(said.stderr.contains("pve2, last lines:\n"), "{}", said.stderr);
+    assert_eq!(lab.fingerprint("pve3"), untouched);
+}

@@ -1,0 +1,4 @@
+//! Many nodes and whole clusters.
+
+mod cluster;
+mod many;
