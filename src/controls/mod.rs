@@ -3,12 +3,14 @@
 pub mod accounts;
 pub mod conf;
 pub mod lockout;
+pub mod network;
 pub mod pam;
 pub mod password;
 pub mod session;
 pub mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod web;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -218,4 +220,8 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &lockout::PAM,
     &session::TIMEOUT,
     &session::UMASK,
+    &web::ALLOW_FROM,
+    &web::TLS,
+    &web::LISTEN,
+    &network::LISTEN,
 ];

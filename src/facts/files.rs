@@ -46,16 +46,38 @@ pub(super) fn parse(capture: &Capture, notes: &mut Vec<String>) -> BTreeMap<Stri
     files
 }
 
-/// Directories that were asked for as `DIRECTORY/*` and that could be read, or are not there.
+/// Directories that were asked for as `DIRECTORY/*`, and patterns `DIRECTORY/*.EXTENSION`, where the directory could be
+/// read or is not there.
 pub(super) fn listed(sections: Sections<'_>, files: &BTreeMap<String, Reading<FileFact>>) -> BTreeSet<String> {
     let asked = sections.text("files.asked").known().copied().unwrap_or_default();
-    let directories = asked.lines().filter_map(|pattern| pattern.strip_suffix("/*"));
-    let is_plain = |directory: &&str| match files.get(*directory) {
+    let is_plain = |directory: &str| match files.get(directory) {
         Some(Reading::Known(fact)) => fact.kind == FileKind::Directory,
         Some(Reading::Absent) => true,
         _ => false,
     };
-    directories.filter(is_plain).map(str::to_owned).collect()
+    let entry = |pattern: &str| {
+        let (directory, names) = pattern.rsplit_once('/').filter(|(directory, _)| is_plain(directory))?;
+        match names.strip_prefix('*')? {
+            "" => Some(directory.to_owned()),
+            extension => extension.starts_with('.').then(|| pattern.to_owned()),
+        }
+    };
+    asked.lines().filter_map(entry).collect()
+}
+
+/// Each node's host.fw that the pattern for all of them did not find is not there.
+pub(super) fn absent_host_fw<'a>(
+    sections: Sections<'_>,
+    files: &mut BTreeMap<String, Reading<FileFact>>,
+    nodes: impl Iterator<Item = &'a String>,
+) {
+    let asked = sections.text("files.asked").known().copied().unwrap_or_default();
+    if sections.text("files.list").known().is_none() || !asked.lines().any(|line| line == "/etc/pve/nodes/*/host.fw") {
+        return;
+    }
+    for node in nodes {
+        files.entry(format!("/etc/pve/nodes/{node}/host.fw")).or_insert(Reading::Absent);
+    }
 }
 
 /// A line of find's complaints: `find: '/path': No such file or directory`.

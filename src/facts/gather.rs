@@ -71,6 +71,7 @@ const FILES: &[&str] = &[
     "/etc/pve/ha/manager_status",
     "/etc/pve/firewall",
     "/etc/pve/firewall/*.fw",
+    "/etc/pve/firewall/cluster.fw",
     "/etc/pve/nodes/*/host.fw",
     "/etc/pve/storage.cfg",
     "/etc/pve/ceph.conf",

@@ -40,6 +40,7 @@ pub fn parse(capture: &Capture) -> Facts {
     let mut notes = Vec::new();
     let mut files = files::parse(capture, &mut notes);
     let runs = history::runs(&mut files);
+    let listed = files::listed(sections, &files);
     let packages = system::packages(sections);
     let pve = system::release(&packages, &files);
     let addresses = system::addresses(sections);
@@ -54,6 +55,8 @@ pub fn parse(capture: &Capture) -> Facts {
         own: addresses.known().map_or(&[], Vec::as_slice),
     }
     .cluster();
+    let names = node_name.known().into_iter().chain(cluster.known().into_iter().flat_map(|it| it.peers.iter().map(|peer| &peer.name)));
+    files::absent_host_fw(sections, &mut files, names);
     let network =
         network::Sources { sections, files: &files, node_name: node_name.known().map(String::as_str) }.network();
     Facts {
@@ -73,7 +76,7 @@ pub fn parse(capture: &Capture) -> Facts {
         network,
         units: system::units(sections),
         listeners: system::listeners(sections),
-        listed: files::listed(sections, &files),
+        listed,
         files,
         tasks: standing::tasks(sections),
         root_logins: history::root_logins(sections, &mut notes),
@@ -159,7 +162,8 @@ pub struct Facts {
     pub network: network::Network,
     /// Files and directories by path, with content unless it is secret or too large.
     pub files: BTreeMap<String, Reading<FileFact>>,
-    /// Directories of which every entry is among `files`, hidden ones excepted.
+    /// Directories of which every entry is among `files`, hidden ones excepted; with `/*.EXTENSION` behind, of which every
+    /// such entry is.
     pub listed: BTreeSet<String>,
     /// Worker tasks that run on this node.
     #[serde(default)]
@@ -180,7 +184,11 @@ impl Facts {
         const ABSENT: &Reading<FileFact> = &Reading::Absent;
         self.files.get(path).unwrap_or_else(|| match path.rsplit_once('/') {
             // A shell's `*` leaves hidden files out.
-            Some((directory, name)) if !name.starts_with('.') && self.listed.contains(directory) => ABSENT,
+            Some((directory, name)) if !name.starts_with('.') => {
+                let by_extension = |(_, extension)| self.listed.contains(&format!("{directory}/*.{extension}"));
+                let all = self.listed.contains(directory);
+                if all || name.rsplit_once('.').is_some_and(by_extension) { ABSENT } else { NOT_ASKED }
+            }
             _ => NOT_ASKED,
         })
     }

@@ -14,6 +14,8 @@ pub struct Guest {
     pub node: String,
     /// `name` or `hostname`.
     pub name: Option<String>,
+    /// Whether it has a SPICE display (`vga: qxl`).
+    pub spice: bool,
     /// Network cards in the order of the file.
     pub cards: Vec<Card>,
 }
@@ -51,7 +53,7 @@ impl Guest {
             _ => return None,
         };
         let id = id.parse().ok().filter(|_| words.next().is_none())?;
-        Some(Self { id, kind, node: node.to_owned(), name: None, cards: Vec::new() })
+        Some(Self { id, kind, node: node.to_owned(), name: None, spice: false, cards: Vec::new() })
     }
 
     /// Takes a line of the configuration; what is neither a card nor the name is left out.
@@ -60,6 +62,7 @@ impl Guest {
         let value = value.trim();
         match key {
             "name" | "hostname" => self.name = Some(value.to_owned()),
+            "vga" => self.spice = value.split(',').any(|part| part.trim_start_matches("type=").starts_with("qxl")),
             _ if key.strip_prefix("net").is_some_and(|n| n.parse::<u32>().is_ok()) => self.cards.push(card(key, value)),
             _ => {}
         }
@@ -96,11 +99,12 @@ mod tests {
         guest.read("hostname: web");
         guest.read("net0: name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth");
         guest.read("net1: virtio=BC:24:11:00:00:02,bridge=vmbr1");
+        guest.read("vga: type=qxl2,memory=64");
         guest.read("nettle: firewall=1");
         assert_eq!((guest.id, guest.kind, guest.name.as_deref()), (101, GuestKind::Lxc, Some("web")));
         assert_eq!(guest.cards.iter().map(|card| card.firewall).collect::<Vec<_>>(), [true, false]);
         assert_eq!(guest.cards[1].bridge.as_deref(), Some("vmbr1"));
-        assert!(guest.filtered());
+        assert!(guest.filtered() && guest.spice);
         assert_eq!(Guest::at("/etc/pve/nodes/pve1/lxc/x.conf"), None);
     }
 

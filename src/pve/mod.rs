@@ -1,10 +1,13 @@
 //! PVE's own file formats and names. Pure text in, values out.
 
+pub mod ceph;
 pub mod cluster;
 pub mod datacenter;
 pub mod firewall;
 pub mod guest;
 pub mod ha;
+pub mod pveproxy;
+pub mod storage;
 pub mod tasks;
 pub mod user_cfg;
 pub mod version;

@@ -2,6 +2,8 @@
 //! unreadable. The texts are in `tests/controls/<id>/<state>.snap`.
 
 use pve_harden::controls::Status;
+use pve_harden::controls::web::questions;
+use pve_harden::facts::network::Handshake;
 use pve_harden::facts::{Facts, Reading};
 use pve_harden::profile::policy::Policy;
 
@@ -17,22 +19,32 @@ fn snapshot(id: &str, state: &str, text: &str) {
 
 /// Judges the node, applies what the control wants to the model, judges again, and once more with something unreadable.
 fn three_states(id: &str, facts: Facts, policy: &Policy, unreadable: impl FnOnce(&mut Facts)) {
+    three_states_of(id, "", facts, policy, unreadable);
+}
+
+/// The three kinds of node.
+fn nodes() -> [(&'static str, Facts); 3] {
+    [("-pve9", Facts::fresh_pve9()), ("-pve8", Facts::fresh_pve8()), ("-cluster", Facts::cluster_of_three())]
+}
+
+/// The same, with the kind of node in the snapshots' names.
+fn three_states_of(id: &str, node: &str, facts: Facts, policy: &Policy, unreadable: impl FnOnce(&mut Facts)) {
     let facts = asked(facts, policy);
     let control = control(id);
     assert!(control.enabled(policy), "{id} is not enabled");
     let first = control.evaluate(&facts, policy);
-    snapshot(id, "differs", &show::verdict(&first));
+    snapshot(id, &format!("differs{node}"), &show::verdict(&first));
 
     let after = model::apply(&facts, changes(&first));
     let second = control.evaluate(&after, policy);
-    snapshot(id, "compliant", &show::verdict(&second));
+    snapshot(id, &format!("compliant{node}"), &show::verdict(&second));
     assert_eq!(second.status, Status::Compliant, "{id} is not content with its own changes");
     assert!(!second.evidence.is_empty(), "{id} is compliant without evidence");
 
     let mut blind = after;
     unreadable(&mut blind);
     let third = control.evaluate(&blind, policy);
-    snapshot(id, "unreadable", &show::verdict(&third));
+    snapshot(id, &format!("unreadable{node}"), &show::verdict(&third));
     assert!(matches!(third.status, Status::Unknown { .. }), "{id} judges what it cannot read: {:?}", third.status);
 }
 
@@ -106,4 +118,51 @@ fn accounts_root_password() {
     let blind = control(id).evaluate(&facts, &policy);
     snapshot(id, "unreadable", &show::verdict(&blind));
     assert!(matches!(blind.status, Status::Unknown { .. }));
+}
+
+#[test]
+fn web_allow_from() {
+    for (node, facts) in nodes() {
+        three_states_of("web.allow-from", node, facts, &policy("strict"), |facts| facts.cluster = refused());
+    }
+}
+
+#[test]
+fn web_tls() {
+    for (node, mut facts) in nodes() {
+        let policy = policy("strict");
+        answers(&mut facts, &policy, |label| label == "other-ciphers");
+        three_states_of("web.tls", node, facts, &policy, |facts| facts.network.tls = refused());
+    }
+}
+
+/// Lets 8006 answer this policy's questions; `weak` names those that should have been refused and are not.
+fn answers(facts: &mut Facts, policy: &Policy, weak: impl Fn(&str) -> bool) {
+    let Reading::Known(tls) = &mut facts.network.tls else { panic!("no handshakes") };
+    let agreed = |protocol: &str, cipher: &str| Handshake::Agreed { protocol: protocol.into(), cipher: cipher.into() };
+    tls.asked = questions(policy)
+        .into_iter()
+        .map(|question| {
+            let answer = match question.label.as_str() {
+                "wanted" => agreed("TLSv1.3", "TLS_AES_256_GCM_SHA384"),
+                label if weak(label) => agreed("TLSv1.2", "ECDHE-RSA-AES256-SHA384"),
+                _ => Handshake::Refused("handshake failure".into()),
+            };
+            (question.label.clone(), (question, Some(answer)))
+        })
+        .collect();
+}
+
+#[test]
+fn web_listen() {
+    for (node, facts) in nodes() {
+        three_states_of("web.listen", node, facts, &policy("strict"), |facts| facts.network.guests = refused());
+    }
+}
+
+#[test]
+fn network_listen() {
+    for (node, facts) in nodes() {
+        three_states_of("network.listen", node, facts, &policy("baseline"), |facts| facts.listeners = refused());
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pve_harden::change::{Action, Change, FileImage, Validate};
+use pve_harden::change::{Action, Change, FileImage, UnitVerb, Validate};
+use pve_harden::facts::network::Handshake;
 use pve_harden::facts::{
     AuthorizedKeys, Facts, FileFact, FileKind, Group, Package, PasswordState, Reading, Shadow, SudoRights, User,
 };
@@ -39,6 +40,7 @@ fn step(facts: &mut Facts, action: &Action) {
                 overlay(facts, expect);
             }
             keys(facts, &file.path, file.after.as_ref());
+            pveproxy(facts, &file.path, file.after.as_ref());
         }
         Action::Directory { path, mode, owner, group } => {
             let fact = directory(*mode, owner, group);
@@ -79,7 +81,31 @@ fn step(facts: &mut Facts, action: &Action) {
             (shadow.min_days, shadow.max_days) = (days(*min_days), days(*max_days));
             (shadow.warn_days, shadow.inactive_days) = (days(*warn_days), days(*inactive_days));
         }
+        Action::Unit { unit, verb: UnitVerb::DisableNow } => stopped(facts, unit),
         Action::PamProfiles { .. } | Action::Unit { .. } => {}
+    }
+}
+
+/// A unit that is off, and what its process listened on.
+fn stopped(facts: &mut Facts, unit: &str) {
+    let state = known(&mut facts.units).get_mut(unit).unwrap();
+    state.active = "inactive".into();
+    state.file_state = "disabled".into();
+    let process = unit.rsplit_once('.').unwrap().0;
+    known(&mut facts.listeners).retain(|listener| listener.process.as_deref() != Some(process));
+}
+
+/// pveproxy with these settings refuses what they leave out.
+fn pveproxy(facts: &mut Facts, path: &str, image: Option<&FileImage>) {
+    let Some(image) = image.filter(|_| path == "/etc/default/pveproxy") else { return };
+    let Reading::Known(tls) = &mut facts.network.tls else { return };
+    let settings = pve_harden::pve::pveproxy::Settings::parse(&image.content);
+    for (label, name) in
+        [("other-ciphers", "CIPHERS"), ("other-ciphers", "DISABLE_TLS_1_2"), ("other-suites", "CIPHERSUITES")]
+    {
+        if let (Some(_), Some((_, answer))) = (settings.value(name), tls.asked.get_mut(label)) {
+            *answer = Some(Handshake::Refused("handshake failure".into()));
+        }
     }
 }
 

@@ -106,7 +106,7 @@ guest_cards() {
     awk '
         FNR == 1 { above = 1; print "guest " FILENAME }
         /^\[/ { above = 0 }
-        above && /^(net[0-9]+|name|hostname):/ { print substr($0, 1, 512) }' "$@"
+        above && /^(net[0-9]+|name|hostname|vga):/ { print substr($0, 1, 512) }' "$@"
 }
 run guests guest_cards
 
