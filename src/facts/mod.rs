@@ -55,7 +55,10 @@ pub fn parse(capture: &Capture) -> Facts {
         own: addresses.known().map_or(&[], Vec::as_slice),
     }
     .cluster();
-    let names = node_name.known().into_iter().chain(cluster.known().into_iter().flat_map(|it| it.peers.iter().map(|peer| &peer.name)));
+    let names = node_name
+        .known()
+        .into_iter()
+        .chain(cluster.known().into_iter().flat_map(|it| it.peers.iter().map(|peer| &peer.name)));
     files::absent_host_fw(sections, &mut files, names);
     let network =
         network::Sources { sections, files: &files, node_name: node_name.known().map(String::as_str) }.network();

@@ -107,10 +107,11 @@ fn judge(facts: &Facts, policy: &Policy, allowed: &[Allowed]) -> Result<Verdict,
             strangers.push(name);
         }
     }
-    for name in [&mut open, &mut strangers] {
-        name.sort();
-        name.dedup();
+    for names in [&mut open, &mut strangers] {
+        names.sort();
+        names.dedup();
     }
+    evidence.dedup();
     if let Some(user) = nfs {
         evidence.push(Evidence { source: "NFS".into(), found: user, wanted: None });
     }

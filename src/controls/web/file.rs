@@ -6,7 +6,7 @@ use crate::facts::{Facts, FileFact, FileKind};
 use crate::profile::policy::Policy;
 use crate::pve::pveproxy::{PATH, Settings};
 
-use super::{allow_from, tls};
+use super::{allow_from, listen, tls};
 
 /// What a control wants of the file: a value to set, or none to take the setting away.
 pub type Part = Vec<(&'static str, Option<String>)>;
@@ -84,8 +84,9 @@ pub fn changes(facts: &Facts, policy: &Policy, id: &str) -> Result<Vec<Change>, 
         let action = FileChange { path: PATH.into(), before, after: Some(after), validate: None };
         changes.push(change(id, "settings of pveproxy", Action::File(action)));
     }
-    for (unit, summary) in UNITS {
-        let units = facts.units.required("systemd's units")?;
+    let units = facts.units.required("systemd's units")?;
+    let stays = |unit: &str| unit != listen::SPICEPROXY || !listen::stops_spiceproxy(facts, policy);
+    for (unit, summary) in UNITS.into_iter().filter(|(unit, _)| stays(unit)) {
         if units.get(unit).is_some_and(|state| state.active == "active") {
             let action = Action::Unit { unit: unit.into(), verb: UnitVerb::Reload };
             changes.push(change(id, summary, action));
@@ -98,7 +99,7 @@ pub fn changes(facts: &Facts, policy: &Policy, id: &str) -> Result<Vec<Change>, 
 /// consoles stay (pve-common src/PVE/Daemon.pm `leave_children_open_on_reload`).
 const UNITS: [(&str, &str); 2] = [
     ("pveproxy.service", "pveproxy reads its settings again; open consoles stay"),
-    ("spiceproxy.service", "spiceproxy reads the same settings again"),
+    (listen::SPICEPROXY, "spiceproxy reads the same settings again"),
 ];
 
 fn change(id: &str, summary: &str, action: Action) -> Change {

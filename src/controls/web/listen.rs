@@ -1,7 +1,7 @@
 //! `web.listen`.
 
 use crate::change::{Action, Change, FileChange, FileImage, Stage, UnitVerb};
-use crate::controls::conf::{self, wanted};
+use crate::controls::conf::{self, included, wanted};
 use crate::controls::{Control, Evidence, Meta, Reference, Severity, Verdict};
 use crate::facts::{Facts, Listener};
 use crate::profile::policy::{Policy, UnusedService};
@@ -15,7 +15,8 @@ pub struct Listen;
 pub const LISTEN: Listen = Listen;
 
 const ID: &str = "web.listen";
-const UNIT: &str = "spiceproxy.service";
+/// The unit of port 3128.
+pub(super) const SPICEPROXY: &str = "spiceproxy.service";
 const DROPIN: &str = "/etc/systemd/system/spiceproxy.service.d/pve-harden.conf";
 const FOLDER: &str = "/etc/systemd/system/spiceproxy.service.d";
 /// pve-guests.service wants spiceproxy at every boot, whether it is enabled or not; a condition that never holds keeps
@@ -108,13 +109,13 @@ fn addresses(listeners: &[Listener], port: u16) -> String {
 
 fn spiceproxy(facts: &Facts, policy: &Policy, evidence: &mut Vec<Evidence>) -> Result<Vec<Change>, String> {
     let units = facts.units.required("systemd's units")?;
-    let unit = units.get(UNIT).ok_or_else(|| format!("{UNIT}: the capture does not contain it"))?;
+    let unit = units.get(SPICEPROXY).ok_or_else(|| format!("{SPICEPROXY}: the capture does not contain it"))?;
     let want = |text: &str| wanted(policy, "web.listen.spiceproxy", text);
     if let Some(user) = spice_user(facts)? {
-        evidence.push(Evidence::new(UNIT, user, want("stays, it is used")));
+        evidence.push(Evidence::new(SPICEPROXY, user, want("stays, it is used")));
         return Ok(Vec::new());
     }
-    evidence.push(Evidence::new(UNIT, format!("{}, no guest has a SPICE display", unit.active), want("off")));
+    evidence.push(Evidence::new(SPICEPROXY, format!("{}, no guest has a SPICE display", unit.active), want("off")));
     let mut changes = Vec::new();
     if unit.load != "loaded" {
         return Ok(changes);
@@ -134,10 +135,17 @@ fn spiceproxy(facts: &Facts, policy: &Policy, evidence: &mut Vec<Evidence>) -> R
         changes.push(change("spiceproxy stays off at boot", None, Action::File(file)));
     }
     if unit.active == "active" || unit.file_state == "enabled" {
-        let action = Action::Unit { unit: UNIT.into(), verb: UnitVerb::DisableNow };
+        let action = Action::Unit { unit: SPICEPROXY.into(), verb: UnitVerb::DisableNow };
         changes.push(change("stop spiceproxy", Some("open SPICE consoles drop"), action));
     }
     Ok(changes)
+}
+
+/// Whether this run turns spiceproxy off.
+pub(super) fn stops_spiceproxy(facts: &Facts, policy: &Policy) -> bool {
+    let listen = &policy.profile.web.listen;
+    let asked = included(policy, ID, listen.enabled) && listen.spiceproxy == UnusedService::StopUnused;
+    asked && spice_user(facts) == Ok(None)
 }
 
 /// What needs spiceproxy, if anything: a display, or consoles that open as SPICE.
