@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::steps::{self, Steps, Stops};
-use crate::change::{Action, FileChange, FileImage};
+use crate::change::{Action, FileChange};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Expect, Plan, Proof};
+use crate::plan::{Expect, FirewallPart, Plan, Proof};
 use crate::profile::policy::Digests;
 use crate::transport::Program;
 use crate::transport::quote;
@@ -122,24 +122,8 @@ pub fn program(plan: &Plan, order: &Order) -> Result<Program> {
     assemble(&order.meta, &files)
 }
 
-/// One member's part in a change of cluster.fw, which binds all members at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// cluster.fw as it was read and as it will be; the same for every member.
-    pub cluster: FileChange,
-    /// Writes it, and takes it up first. One member of the cluster.
-    pub writer: bool,
-    /// This member's host.fw.
-    pub host_path: String,
-    /// host.fw that keeps the node out (`enable: 0`) until its turn comes; `None` where the datacenter's firewall is
-    /// enforced already, so that all members take the new rules up together.
-    pub shield: Option<FileImage>,
-    /// With a shield: host.fw afterwards; `None` removes it.
-    pub host_after: Option<FileImage>,
-}
-
-/// The program of one member. `expects` is the state in which both files were read.
-pub fn part_program(part: &Part, expects: &BTreeMap<String, Expect>, order: &Order, members: usize) -> Result<Program> {
+/// The program of one of so many members that take one change of cluster.fw up together.
+pub fn part_program(part: &FirewallPart, order: &Order, members: usize) -> Result<Program> {
     let change =
         |path: &str| Action::File(FileChange { path: path.to_owned(), before: None, after: None, validate: None });
     for action in [change(&part.cluster.path), change(&part.host_path)] {
@@ -152,7 +136,7 @@ pub fn part_program(part: &Part, expects: &BTreeMap<String, Expect>, order: &Ord
     let settings = files.entry("settings.sh".into()).or_default();
     // Writing to a String cannot fail.
     let _ = writeln!(settings, "GATE_WINDOW={}", gate_window(members));
-    files.insert("expect".into(), expected(expects));
+    files.insert("expect".into(), expected(&part.expects));
     assemble(&order.meta, &files)
 }
 

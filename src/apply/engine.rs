@@ -137,6 +137,7 @@ pub async fn drive_through<N: Node, G: Gates>(
     let web = run.web
         && !run.manual
         && tokio::select! {
+            biased;
             answers = node.web() => answers,
             () = &mut interrupt => {
                 return Outcome::Refused { word: "interrupted".into(), why: "interrupted".into() };

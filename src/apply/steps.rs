@@ -3,9 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::bundle::Part;
 use crate::change::{Action, Change, FileChange, FileImage, Stage, UnitVerb, Validate};
-use crate::plan::seal;
+use crate::plan::{FirewallPart, seal};
 use crate::transport::quote;
 
 /// What a run's folder holds besides the constant scripts.
@@ -50,7 +49,7 @@ pub(super) fn render(changes: &[Change], waits: Stops) -> Steps {
 }
 
 /// Lines of one member's part in a change of cluster.fw; the gates are those of [`super::cluster`].
-pub(super) fn render_part(part: &Part) -> Steps {
+pub(super) fn render_part(part: &FirewallPart) -> Steps {
     let mut steps = Steps::default();
     line(&mut steps.script, "stage", &[Stage::Firewall.name()]);
     let mut number = 0;
@@ -72,6 +71,8 @@ pub(super) fn render_part(part: &Part) -> Steps {
     line(&mut steps.script, "step", &[&number, "shared-file", &part.cluster.path, &digest, role]);
     if part.shield.is_some() {
         line(&mut steps.script, "gate", &["lift"]);
+    }
+    if part.shield.is_some() || part.host_changes {
         let number = next();
         host_file(&mut steps, &number, &part.host_path, part.host_after.as_ref());
     }
@@ -264,7 +265,8 @@ fn names(action: &Action) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::FileImage;
+    use std::collections::BTreeMap;
+
     use crate::secret::Secret;
 
     fn change(stage: Stage, action: Action) -> Change {
@@ -331,7 +333,9 @@ mod tests {
             owner: "root".into(),
             group: "www-data".into(),
         };
-        let mut part = Part {
+        let mut part = FirewallPart {
+            node: "pve1".into(),
+            expects: BTreeMap::new(),
             cluster: FileChange {
                 path: "/etc/pve/firewall/cluster.fw".into(),
                 before: None,
@@ -342,6 +346,7 @@ mod tests {
             host_path: "/etc/pve/nodes/pve1/host.fw".into(),
             shield: Some(image("[OPTIONS]\n\nenable: 0\n")),
             host_after: None,
+            host_changes: false,
         };
         insta::assert_snapshot!(render_part(&part).script, @r"
         stage 'firewall'

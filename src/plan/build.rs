@@ -148,7 +148,7 @@ fn unread(facts: &Facts, change: &Change) -> Option<String> {
     change.action.touches().into_iter().find_map(|path| expectation(facts, path).err())
 }
 
-fn expectation(facts: &Facts, path: &str) -> Result<Expect, String> {
+pub(super) fn expectation(facts: &Facts, path: &str) -> Result<Expect, String> {
     let Some(fact) = facts.file(path).certain().map_err(|why| format!("{path}: {why}"))? else {
         return Ok(Expect::Absent);
     };

@@ -1,6 +1,7 @@
 //! From verdicts to one sealed, ordered list of changes. Pure.
 
 mod build;
+mod firewall_parts;
 pub mod hold;
 pub mod lockout;
 mod merge;
@@ -14,6 +15,7 @@ mod select;
 pub(crate) mod testing;
 
 pub use build::{ask, build, narrowed, packages, reads};
+pub use firewall_parts::{FirewallPart, firewall_parts};
 pub use select::{Selection, unknown};
 
 use std::collections::{BTreeMap, BTreeSet};

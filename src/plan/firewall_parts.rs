@@ -1,0 +1,206 @@
+//! A change of cluster.fw binds every member of a cluster at the same moment, so it is no step of one node's run: here
+//! it becomes one part for each member, carried out together after everything else.
+
+use std::collections::BTreeMap;
+
+use super::{Expect, Plan, build, seal};
+use crate::change::{Action, FileChange, FileImage};
+use crate::error::{Error, Kind, Result};
+use crate::facts::Facts;
+use crate::pve::firewall::{ClusterFw, HostFw};
+
+const CLUSTER_FW: &str = "/etc/pve/firewall/cluster.fw";
+
+/// One member's part in a change of cluster.fw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirewallPart {
+    /// Name of the node in the site.
+    pub node: String,
+    /// cluster.fw as it was read and as it will be; the same for every member.
+    pub cluster: FileChange,
+    /// Writes it, and takes it up first: one member of the cluster.
+    pub writer: bool,
+    /// This member's host.fw.
+    pub host_path: String,
+    /// host.fw that keeps the node out (`enable: 0`) until its turn comes; `None` where the datacenter's firewall is
+    /// enforced already, so that all members take the new rules up together.
+    pub shield: Option<FileImage>,
+    /// host.fw afterwards; `None` removes it.
+    pub host_after: Option<FileImage>,
+    /// Whether it differs from what was read.
+    pub host_changes: bool,
+    /// Both files as they were read.
+    pub expects: BTreeMap<String, Expect>,
+}
+
+impl FirewallPart {
+    /// One line per step, for people.
+    pub fn lines(&self) -> Vec<String> {
+        let keep_out = self.shield.as_ref().map(|_| format!("keep {} out of the datacenter's firewall", self.node));
+        let write = if self.writer {
+            format!("write {CLUSTER_FW} for all members")
+        } else {
+            format!("take up {CLUSTER_FW} as written for all members")
+        };
+        let lift = match (&self.shield, self.host_changes) {
+            (Some(_), _) => Some(format!("let {} enforce the rules", self.node)),
+            (None, true) => Some(format!("write {}", self.host_path)),
+            (None, false) => None,
+        };
+        keep_out.into_iter().chain([write]).chain(lift).collect()
+    }
+}
+
+/// Takes cluster.fw, and where it changes every member's host.fw, out of the plans of one cluster. The first member
+/// writes. No parts when cluster.fw stays as it is.
+pub fn firewall_parts(members: Vec<(Plan, &Facts)>) -> Result<(Vec<Plan>, Vec<FirewallPart>)> {
+    let Some(cluster) = members.iter().find_map(|(plan, _)| file_change(plan, CLUSTER_FW)) else {
+        return Ok((members.into_iter().map(|(plan, _)| plan).collect(), Vec::new()));
+    };
+    let mut plans = Vec::new();
+    let mut parts = Vec::new();
+    for (place, (plan, facts)) in members.into_iter().enumerate() {
+        let part = part(&plan, facts, &cluster, place == 0)?;
+        plans.push(without(plan, &[CLUSTER_FW, &part.host_path])?);
+        parts.push(part);
+    }
+    Ok((plans, parts))
+}
+
+fn part(plan: &Plan, facts: &Facts, cluster: &FileChange, writer: bool) -> Result<FirewallPart> {
+    let refused = |why: String| Error::msg(Kind::Refused, why).untouched(&plan.node);
+    let name = facts.node_name.known().ok_or_else(|| refused("the node's own name is not known".into()))?;
+    let host_path = format!("/etc/pve/nodes/{name}/host.fw");
+    let expect = |path: &str| build::expectation(facts, path).map(|state| (path.to_owned(), state));
+    let expects = [CLUSTER_FW, &host_path].into_iter().map(expect).collect::<Result<_, _>>().map_err(refused)?;
+    let before = facts.file(&host_path).certain().map_err(|why| refused(format!("{host_path}: {why}")))?;
+    let before = before.and_then(|file| file.content.clone());
+    let host_after = match file_change(plan, &host_path) {
+        Some(change) => change.after,
+        None => before.as_deref().map(image),
+    };
+    let host_changes = host_after.as_ref().map(|after| after.content.as_str()) != before.as_deref();
+    let shield = enables(cluster).then(|| image(&kept_out(before.as_deref().unwrap_or_default(), cluster)));
+    Ok(FirewallPart {
+        node: plan.node.clone(),
+        cluster: cluster.clone(),
+        writer,
+        host_path,
+        shield,
+        host_after,
+        host_changes,
+        expects,
+    })
+}
+
+/// Whether the datacenter's firewall is off before and on after.
+fn enables(cluster: &FileChange) -> bool {
+    let on = |image: Option<&FileImage>| {
+        image.is_some_and(|image| {
+            let file = ClusterFw::parse(&image.content, crate::pve::firewall::Backend::Iptables);
+            file.config().number("enable").is_some_and(|enable| enable > 0)
+        })
+    };
+    on(cluster.after.as_ref()) && !on(cluster.before.as_ref())
+}
+
+fn kept_out(host: &str, cluster: &FileChange) -> String {
+    let rules = cluster.after.as_ref().map_or("", |after| after.content.as_str());
+    let mut file = HostFw::parse(host, &ClusterFw::parse(rules, HostFw::backend_of(host)));
+    file.set_option("enable", "0");
+    file.print()
+}
+
+/// As pmxcfs has it.
+fn image(content: &str) -> FileImage {
+    FileImage { content: content.to_owned(), mode: 0o640, owner: "root".into(), group: "www-data".into() }
+}
+
+fn file_change(plan: &Plan, path: &str) -> Option<FileChange> {
+    plan.changes.iter().find_map(|change| match &change.action {
+        Action::File(file) if file.path == path => Some(file.clone()),
+        _ => None,
+    })
+}
+
+fn without(mut plan: Plan, paths: &[&str]) -> Result<Plan> {
+    let is_out = |action: &Action| matches!(action, Action::File(file) if paths.contains(&file.path.as_str()));
+    plan.changes.retain(|change| !is_out(&change.action));
+    plan.expects.retain(|path, _| !paths.contains(&path.as_str()));
+    if plan.changes.is_empty() {
+        plan.proofs.clear();
+        plan.brings.clear();
+    }
+    plan.seal = seal::seal(&plan)?;
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Stage;
+    use crate::facts::Reading;
+    use crate::plan::testing::{change, empty_plan, regular};
+
+    fn facts(name: &str, host: Option<&str>) -> Facts {
+        let host = host.map_or(Reading::Absent, |text| regular(text, 0o640, "root"));
+        let files = [(CLUSTER_FW.to_owned(), Reading::Absent), (format!("/etc/pve/nodes/{name}/host.fw"), host)];
+        Facts { node_name: Reading::Known(name.into()), files: files.into(), ..Facts::default() }
+    }
+
+    fn writes(path: &str, before: Option<&str>, after: &str) -> crate::change::Change {
+        let file =
+            FileChange { path: path.into(), before: before.map(image), after: Some(image(after)), validate: None };
+        change("firewall.enable", Stage::Firewall, Action::File(file))
+    }
+
+    fn plan(node: &str, changes: Vec<crate::change::Change>) -> Plan {
+        Plan { node: node.into(), changes, ..empty_plan() }
+    }
+
+    const ON: &str = "[OPTIONS]\nenable: 1\n";
+
+    #[test]
+    fn every_member_is_kept_out_before_the_datacenter_is_enabled() {
+        let own = "[OPTIONS]\nlog_level_in: info\n";
+        let (one, two) = (facts("pve1", None), facts("pve2", Some(own)));
+        let first = plan("pve1", vec![writes(CLUSTER_FW, None, ON), writes("/etc/x", None, "x")]);
+        let second = plan("pve2", vec![writes("/etc/pve/nodes/pve2/host.fw", Some(own), "[OPTIONS]\nndp: 1\n")]);
+        let (plans, parts) = firewall_parts(vec![(first, &one), (second, &two)]).unwrap();
+        assert_eq!(plans.iter().map(|plan| plan.changes.len()).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(parts.iter().map(|part| part.writer).collect::<Vec<_>>(), [true, false]);
+        let shields: Vec<_> = parts.iter().map(|part| part.shield.as_ref().unwrap().content.as_str()).collect();
+        assert_eq!(shields, ["[OPTIONS]\n\nenable: 0\n", "[OPTIONS]\nlog_level_in: info\nenable: 0\n"]);
+        assert_eq!(parts[0].host_after, None);
+        assert_eq!(parts[1].host_after.as_ref().unwrap().content, "[OPTIONS]\nndp: 1\n");
+        assert_eq!(parts[0].cluster, parts[1].cluster);
+        assert_eq!(parts[1].expects.len(), 2);
+    }
+
+    #[test]
+    fn a_firewall_that_is_enforced_already_stays_enforced() {
+        let first = plan("pve1", vec![writes(CLUSTER_FW, Some(ON), "[OPTIONS]\nenable: 1\npolicy_in: DROP\n")]);
+        let (one, two) = (facts("pve1", None), facts("pve2", Some("[OPTIONS]\nndp: 1\n")));
+        let (_, parts) = firewall_parts(vec![(first, &one), (plan("pve2", vec![]), &two)]).unwrap();
+        assert!(parts.iter().all(|part| part.shield.is_none()));
+        assert_eq!(parts[1].host_after.as_ref().unwrap().content, "[OPTIONS]\nndp: 1\n");
+        assert!(parts.iter().all(|part| !part.host_changes && part.lines().len() == 1));
+    }
+
+    #[test]
+    fn without_cluster_fw_every_plan_stays_whole() {
+        let own = plan("pve1", vec![writes("/etc/pve/nodes/pve1/host.fw", None, ON)]);
+        let (plans, parts) = firewall_parts(vec![(own.clone(), &facts("pve1", None))]).unwrap();
+        assert_eq!((plans, parts), (vec![own], vec![]));
+    }
+
+    #[test]
+    fn an_unread_host_fw_stops_the_cluster() {
+        let mut two = facts("pve2", None);
+        two.files.remove("/etc/pve/nodes/pve2/host.fw");
+        let first = plan("pve1", vec![writes(CLUSTER_FW, None, ON)]);
+        let error = firewall_parts(vec![(first, &facts("pve1", None)), (plan("pve2", vec![]), &two)]).unwrap_err();
+        assert_eq!(error.kind, Kind::Refused);
+        assert!(error.to_string().contains("/etc/pve/nodes/pve2/host.fw"), "{error}");
+    }
+}
