@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use super::init::InitArgs;
 use super::profile::ProfileArgs;
 use crate::controls::Severity;
+use crate::report::framework::SHIPPED;
 
 /// Hardens Proxmox VE nodes over SSH, shows every change first, and never locks you out.
 #[derive(Debug, Parser)]
@@ -284,6 +285,9 @@ pub struct Check {
     /// Only controls up to this level: 1 everyone, 2 stricter too, 3 everything
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
     pub level: Option<u8>,
+    /// Show the requirements of a framework instead of the controls: covered, in part, outside
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHIPPED.iter().map(|(name, _)| *name)))]
+    pub framework: Option<String>,
     /// How the report is written
     #[arg(long, value_enum, default_value_t)]
     pub format: CheckFormat,

@@ -1,19 +1,24 @@
 //! `pve-harden check [HOST…]`.
 
+use std::collections::BTreeSet;
+
+use clap::CommandFactory as _;
 use jiff::Timestamp;
 
-use super::args::{Check, CheckFormat, FailOn};
+use super::args::{Check, CheckFormat, Cli, FailOn};
 use super::nodes;
 use super::output::{Output, write_shared};
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::render::{Palette, check, html, json, junit, sarif};
 use crate::report::document::{Context, Document};
+use crate::report::framework;
 use crate::report::{Command, Report};
 
 /// Reports how the nodes stand; changes nothing.
 pub async fn run(args: Check, output: Output) -> Result<u8> {
-    let Check { nodes, wanted, level, connection, capture, format, output: file, fail_on: FailOn(fail_on) } = args;
+    let Check { nodes, wanted, level, connection, capture, format, framework, output: file, fail_on } = args;
+    let FailOn(fail_on) = fail_on;
     let settings = Settings::read(&wanted, output)?.up_to(level)?;
     let context = Context {
         generated: Timestamp::now(),
@@ -23,7 +28,10 @@ pub async fn run(args: Check, output: Output) -> Result<u8> {
     let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
     nodes::say_failures(&nodes, output);
     let report = Report { command: Command::Check { fail_on }, nodes };
-    let document = Document::new(&report, Some(&context));
+    let mut document = Document::new(&report, Some(&context));
+    if let Some(name) = framework {
+        document.framework = Some(framework::shipped(&name)?.view(&name, &document.nodes, &commands()));
+    }
     let palette = if file.is_some() { Palette::PLAIN } else { output.stdout };
     let text = match format {
         CheckFormat::Text => check::report(&document, palette),
@@ -37,4 +45,14 @@ pub async fn run(args: Check, output: Output) -> Result<u8> {
         None => output.result(&text)?,
     }
     Ok(report.exit_code())
+}
+
+/// Every command of this program: `check`, `profile lint`, ….
+fn commands() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for verb in Cli::command().get_subcommands() {
+        names.insert(verb.get_name().to_owned());
+        names.extend(verb.get_subcommands().map(|inner| format!("{} {}", verb.get_name(), inner.get_name())));
+    }
+    names
 }

@@ -8,6 +8,7 @@ use super::style::{Palette, Tone};
 use crate::controls::Severity;
 use crate::report::Summary;
 use crate::report::document::{Control, Document, Node, Observation, State, WaiverEntry, WaiverState};
+use crate::report::framework::{Covers, View};
 use crate::sanitize;
 
 /// Observations shown of one finding; the other formats have all of them.
@@ -17,6 +18,9 @@ const LONGEST: usize = 240;
 
 /// The whole result. Nodes that failed are messages, not results; with several nodes they are listed at the end.
 pub fn report(document: &Document, palette: Palette) -> String {
+    if let Some(view) = &document.framework {
+        return framework(view, document, palette);
+    }
     let readable = document.nodes.iter().filter(|node| node.failure.is_none());
     let nodes: Vec<_> = readable.map(|one| node(one, palette)).collect();
     let mut text = nodes.join("\n");
@@ -134,6 +138,47 @@ fn waivers(waivers: &[WaiverEntry], palette: Palette) -> String {
         let _ = writeln!(text, "  - {standing}: {}", sanitize::line(&who));
     }
     text
+}
+
+/// A line per requirement; below it what answers it, where the nodes stand, and what stays outside.
+fn framework(view: &View, document: &Document, palette: Palette) -> String {
+    let mut text = format!("{}\n", palette.paint(Tone::Heading, &view.title));
+    let width = view.requirements.iter().map(|one| one.id.chars().count()).max().unwrap_or(0);
+    for one in &view.requirements {
+        let (word, tone) = covers(one.coverage);
+        let word = palette.paint(tone, &format!("{word:8}"));
+        let _ = writeln!(text, "  {word}  {:width$}  {}", one.id, one.title);
+        let commands = one.commands.iter().map(|command| format!("`{command}`"));
+        let answers: Vec<String> = one.controls.iter().cloned().chain(commands).collect();
+        if !answers.is_empty() {
+            let _ = writeln!(text, "      {}", palette.paint(Tone::Faint, &format!("by {}", answers.join(", "))));
+        }
+        let nodes: Vec<String> =
+            one.nodes.iter().map(|node| format!("{}: {}", sanitize::line(&node.node), node.status.word())).collect();
+        if !nodes.is_empty() {
+            let _ = writeln!(text, "      {}", nodes.join(", "));
+        }
+        if let Some(outside) = &one.outside {
+            let _ = writeln!(text, "      outside: {outside}");
+        }
+    }
+    let count = |wanted| view.requirements.iter().filter(|one| one.coverage == wanted).count();
+    let (full, part, outside) = (count(Covers::Full), count(Covers::Part), count(Covers::Outside));
+    let _ =
+        writeln!(text, "\n{}: {full} covered, {part} in part, {outside} outside; sources: {}", view.name, view.source);
+    for node in &document.nodes {
+        let _ = writeln!(text, "{}", summary_line(node, palette));
+    }
+    text
+}
+
+/// How far, in words.
+pub const fn covers(covers: Covers) -> (&'static str, Tone) {
+    match covers {
+        Covers::Full => ("covered", Tone::Good),
+        Covers::Part => ("in part", Tone::Warn),
+        Covers::Outside => ("outside", Tone::Faint),
+    }
 }
 
 /// `pve1: 9 pass, 4 differ, 1 unknown`.

@@ -9,11 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::check::worst_first;
+use super::check::{covers, worst_first};
 use super::explain;
 use crate::report::document::{
     AccessMatrix, Control, Document, Explained, FixedBy, Node, State, WaiverEntry, WaiverState,
 };
+use crate::report::framework::View;
 use crate::sanitize;
 
 const STYLE: &str = include_str!("html.css");
@@ -41,6 +42,7 @@ pub fn document(document: &Document) -> String {
                 (head(document))
                 main {
                     (filter(document))
+                    @if let Some(view) = &document.framework { (framework(view)) }
                     @for node in &document.nodes { (section(node, document)) }
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -224,6 +226,34 @@ fn waivers(waivers: &[WaiverEntry]) -> Markup {
                             td class=(tone(waiver)) {
                                 (waiver.standing())
                                 @if !waiver.needed { "; the node does not deviate" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn framework(view: &View) -> Markup {
+    html! {
+        section {
+            h2 { (view.title) }
+            p.faint { "Sources: " (view.source) }
+            div.scroll {
+                table {
+                    thead { tr { th { "requirement" } th { "coverage" } th { "by" } th { "nodes" } th { "outside" } } }
+                    tbody {
+                        @for one in &view.requirements {
+                            tr {
+                                td { b { (one.id) } " " (one.title) }
+                                td { (covers(one.coverage).0) }
+                                td {
+                                    @for id in &one.controls { code { (id) } " " }
+                                    @for command in &one.commands { code { "pve-harden " (command) } " " }
+                                }
+                                td { @for node in &one.nodes { p { (line(&node.node)) ": " (node.status.word()) } } }
+                                td { (one.outside.as_deref().unwrap_or_default()) }
                             }
                         }
                     }

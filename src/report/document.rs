@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Command, ControlResult, Failure, Judged, NodeReport, Report, Summary, WaiverResult, redact};
+use super::{Command, ControlResult, Failure, Judged, NodeReport, Report, Summary, WaiverResult, framework, redact};
 use crate::controls::{CATALOGUE, Meta, Reference, Severity, Status};
 use crate::profile::policy::{Digests, Scope, Standing, Waiver};
 
@@ -44,6 +44,9 @@ pub struct Document {
     /// What the judged controls are about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalogue: Vec<Explained>,
+    /// Requirements of others, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub framework: Option<framework::View>,
 }
 
 /// Digests of what the nodes were judged by, hex.
@@ -270,6 +273,7 @@ impl Document {
             }),
             nodes: report.nodes.iter().map(|one| node(one, report.command)).collect(),
             catalogue: if context.is_some() { explained(report) } else { Vec::new() },
+            framework: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a command found, node by node: values and exit codes, no layout. [`document`] is the same for every format.
 
 pub mod document;
+pub mod framework;
 pub mod redact;
 
 use std::collections::BTreeMap;
