@@ -149,12 +149,17 @@ impl FirewallFile {
         });
         let same =
             |new: &NewMember, old: &(usize, String, bool)| same_address(&old.1, &new.address) && old.2 == new.nomatch;
+        // A line that PVE cannot use, e.g. with an alias that stands below it, is not written twice.
+        let written: Vec<String> =
+            self.body_lines(&section, |_| true).into_iter().map(|line| self.text(line).to_owned()).collect();
         let missing: Vec<String> = members
             .iter()
             .enumerate()
             .filter(|(at, new)| {
                 let before = &members[..*at];
+                let written = entries == Entries::Merge && written.contains(&new.line());
                 !there.iter().any(|old| same(new, old))
+                    && !written
                     && !before.iter().any(|other| same_address(&other.address, &new.address))
             })
             .map(|(_, new)| new.line())
@@ -362,8 +367,9 @@ impl FirewallFile {
             // Comments at the end of a section belong to the next header.
             let comment = |line: usize| self.reading.lines.get(line).is_some_and(|line| line.what == What::Comment);
             let followed = self.reading.lines.get(last + 1).is_some_and(|line| line.what == What::Header);
+            let blank = |line: usize| self.reading.lines.get(line).is_some_and(|line| line.what == What::Blank);
             let mut at = last;
-            while followed && at > 0 && comment(at) {
+            while followed && at > 0 && (comment(at) || blank(at)) {
                 at -= 1;
             }
             return self.put(at + 1, &texts);
