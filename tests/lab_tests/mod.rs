@@ -1,5 +1,6 @@
 //! Promises, shown on lab nodes with the real components.
 
+mod enforcement;
 mod faults;
 mod firewall;
 mod fleet;

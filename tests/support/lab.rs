@@ -144,6 +144,22 @@ impl Lab {
         self.lab(["addr", node]).exits(0).stdout.trim().to_owned()
     }
 
+    /// The node's IPv6 address.
+    pub fn address6(&self, node: &str) -> String {
+        self.lab(["addr", node, "--6"]).exits(0).stdout.trim().to_owned()
+    }
+
+    /// The network namespace of `neighbour` or `outside`.
+    pub fn namespace(&self, host: &str) -> PathBuf {
+        PathBuf::from(format!("/run/netns/phl-{}-{host}", self.id))
+    }
+
+    /// Whether a TCP connection from `operator`, `neighbour` or `outside` comes about within two seconds.
+    pub fn connects(&self, from: &str, address: &str, port: u16) -> bool {
+        let attempt = format!("exec 3<>/dev/tcp/{address}/{port}");
+        self.lab([from, "--", "timeout", "2", "bash", "-c", &attempt]).status == 0
+    }
+
     /// The binary under test with this lab's site and ssh config; nothing of the caller's environment but PATH.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pve-harden"));

@@ -8,8 +8,8 @@ suite_of() { # PVE
 # Debian packages installed on a node: what an ISO install brings that hardening can meet. Absent on purpose, as on
 # an ISO install: sudo, rsyslog, libpam-pwquality.
 node_packages=(
-    apt bsdutils ca-certificates chrony cron curl dbus debconf debian-archive-keyring dialog fuse3 gpgv init
-    iproute2 iptables iputils-ping kmod less libpam-modules libpam-runtime libpam-systemd logrotate lsb-release
+    apt bsdutils ca-certificates chrony conntrack cron curl dbus debconf debian-archive-keyring dialog fuse3 gpgv init
+    iproute2 ipset iptables iputils-ping kmod less libpam-modules libpam-runtime libpam-systemd logrotate lsb-release
     nano netbase nftables openssh-client openssh-server openssl passwd perl-base procps psmisc systemd
     systemd-sysv tzdata udev uuid-runtime
     libpam0g libsqlite3-0 # what PVE's own programs are linked with
@@ -90,7 +90,7 @@ pve_dependencies() { # NAME
         pve-cluster) echo 'corosync, fuse3, openssh-client, openssl' ;;
         libpve-access-control) echo 'libpve-common-perl, libpve-cluster-perl, pve-cluster' ;;
         libpve-cluster-perl | libpve-http-server-perl) echo 'libpve-common-perl' ;;
-        pve-firewall) echo 'iptables, libpve-access-control, libpve-common-perl, pve-cluster' ;;
+        pve-firewall) echo 'conntrack, ipset, iptables, libpve-access-control, libpve-common-perl, pve-cluster' ;;
         proxmox-firewall) echo 'nftables, pve-firewall' ;;
         pve-ha-manager) echo 'pve-cluster, qemu-server' ;;
         qemu-server) echo 'libpve-guest-common-perl, libpve-storage-perl, pve-cluster, pve-firewall' ;;

@@ -12,9 +12,10 @@ use crate::host::Host;
 const EACCES: u8 = 13;
 const EEXIST: u8 = 17;
 
-/// Runs `work` while holding the lock of a file such as `user.cfg`.
+/// Runs `work` while holding the lock of a file such as `user.cfg`, or the lock `firewall-cluster`.
 pub fn locked<T>(host: &Host, file: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let id = format!("file-{}", file.replace(['.', '/'], "_"));
+    let id =
+        if file.starts_with("firewall-") { file.to_owned() } else { format!("file-{}", file.replace(['.', '/'], "_")) };
     let folder = host.pve("priv/lock");
     let _ = std::fs::create_dir(&folder);
     if !folder.is_dir() {

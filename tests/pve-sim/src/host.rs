@@ -1,8 +1,6 @@
 //! The node that a program works on: its files below a root, which is `/` but for tests.
 
-#[cfg(test)]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::release::Release;
 
@@ -33,6 +31,11 @@ impl Host {
     #[cfg(test)]
     pub fn below(root: &Path, name: &str, release: Release) -> Self {
         Self { root: root.to_owned(), name: name.to_owned(), release }
+    }
+
+    /// Whether it is the running machine, and not a folder that looks like one.
+    pub fn is_this_machine(&self) -> bool {
+        self.root.as_path() == Path::new("/")
     }
 
     /// Where an absolute path of the node lies.

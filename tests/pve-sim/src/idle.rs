@@ -42,11 +42,6 @@ pub fn pve_ha_lrm(arguments: &Arguments) -> Result<u8> {
     idle(arguments, &Idle { program: "/usr/sbin/pve-ha-lrm", pid_file: "/run/pve-ha-lrm.pid", port: None })
 }
 
-/// `pve-firewall start|stop|restart`
-pub fn pve_firewall(arguments: &Arguments) -> Result<u8> {
-    idle(arguments, &Idle { program: "/usr/sbin/pve-firewall", pid_file: crate::firewall::PID_FILE, port: None })
-}
-
 /// `pvefw-logger`
 pub fn pvefw_logger(arguments: &Arguments) -> Result<u8> {
     idle(arguments, &Idle { program: "/usr/sbin/pvefw-logger", pid_file: "/run/pvefw-logger.pid", port: None })

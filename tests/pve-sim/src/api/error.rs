@@ -9,6 +9,8 @@ use crate::die::Die;
 pub enum ApiError {
     /// Parameters that are wrong: name and what is wrong with it.
     Parameters(Vec<(String, String)>),
+    /// A parameter that does not fit the others, found while the configuration was locked.
+    Verified((String, String)),
     /// No such path or method.
     NoHandler,
     /// Not logged in.
@@ -38,7 +40,7 @@ impl ApiError {
     /// HTTP status and its words.
     pub fn http(&self) -> (u16, String) {
         match self {
-            Self::Parameters(_) => (400, "Parameter verification failed.".to_owned()),
+            Self::Parameters(_) | Self::Verified(_) => (400, "Parameter verification failed.".to_owned()),
             Self::NoHandler => (501, "Method not implemented".to_owned()),
             Self::NoTicket(reason) => (401, (*reason).to_owned()),
             Self::Permission(reason) => (403, reason.clone()),
@@ -56,6 +58,9 @@ impl fmt::Display for ApiError {
                     write!(formatter, "\n{name}: {message}")?;
                 }
                 Ok(())
+            }
+            Self::Verified((name, message)) => {
+                write!(formatter, "400 Parameter verification failed.\n{name}: {message}")
             }
             Self::NoHandler => formatter.write_str("not implemented"),
             Self::NoTicket(reason) => formatter.write_str(reason),

@@ -3,6 +3,7 @@
 mod acl;
 mod cluster;
 pub mod error;
+mod firewall;
 mod groups;
 mod node_config;
 mod nodes;
@@ -72,6 +73,7 @@ impl Call<'_> {
             ("GET", "/access/tfa" | "/access/tfa/{userid}") => Ok(json!([])),
             ("DELETE", "/access/tfa/{userid}") => Ok(Value::Null),
             (_, path) if path.starts_with("/pools") => pools::handle(self, method, path, given),
+            (_, path) if path.starts_with("/cluster/firewall") => firewall::cluster(self, method, path, given),
             (_, path) if path.starts_with("/cluster") => cluster::handle(self, method, path, given),
             (_, path) if path.starts_with("/nodes") => nodes::handle(self, method, path, given),
             _ => Err(ApiError::NoHandler),

@@ -24,6 +24,7 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
         });
     }
     match (method, path) {
+        (_, path) if path.starts_with("/nodes/{node}/firewall") => super::firewall::node(call, method, path, given),
         ("GET", "/nodes/{node}/version") => Ok(call.version()),
         ("GET", "/nodes/{node}/hosts") => {
             let data = crate::files::text(&call.host.path("/etc/hosts"));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use crate::access::names::{is_plain, is_pool, is_realm, list, token_parts, user_error};
 use crate::access::roles::Catalogue;
+use crate::firewall::{address, names, options};
 use crate::release::Release;
 
 /// Named parameters.
@@ -36,6 +37,13 @@ pub fn pattern(path: &str) -> Option<(&'static str, Parameters)> {
     let mut best: Option<(&'static str, Parameters)> = None;
     for known in all().keys() {
         let wanted: Vec<&str> = known.split('/').filter(|part| !part.is_empty()).collect();
+        // The entry of a set is a network, with a slash of its own.
+        let tail = (wanted.last() == Some(&"{cidr}") && parts.len() > wanted.len())
+            .then(|| parts[wanted.len() - 1..].join("/"));
+        let parts: Vec<&str> = match &tail {
+            Some(tail) => parts[..wanted.len() - 1].iter().copied().chain([tail.as_str()]).collect(),
+            None => parts.clone(),
+        };
         if wanted.len() != parts.len() {
             continue;
         }
@@ -216,6 +224,30 @@ fn check_format(name: &str, text: &str, release: Release) -> Result<(), String> 
             Err("value does not look like a valid node name".to_owned())
         }
         "pve-tfa-config" => check_tfa(text),
+        "ipv4" if text.parse::<std::net::Ipv4Addr>().is_err() => {
+            Err("value does not look like a valid IPv4 address".to_owned())
+        }
+        _ => check_firewall_format(name, text),
+    }
+}
+
+/// Formats of firewall rules.
+fn check_firewall_format(name: &str, text: &str) -> Result<(), String> {
+    match name {
+        "IPorCIDR" => address::ip_or_cidr(text).map(drop),
+        "IPorCIDRorAlias" if address::scoped(text, &address::ALIAS_SCOPES).is_none() => {
+            address::ip_or_cidr(text).map(drop)
+        }
+        "pve-fw-addr-spec" => address::address_list(text).map(drop),
+        "pve-fw-sport-spec" => address::port_list(text, false).map(drop),
+        "pve-fw-dport-spec" => address::port_list(text, true).map(drop),
+        "pve-fw-protocol-spec" if !text.is_empty() && !names::is_protocol(text) => {
+            Err(format!("unknown protocol '{text}'"))
+        }
+        "pve-fw-icmp-type-spec" if !text.is_empty() && !names::is_icmp_type(text) && !names::is_icmp6_type(text) => {
+            Err(format!("invalid icmp-type value '{text}'"))
+        }
+        "pve-fw-conntrack-helper" => options::helpers(text),
         _ => Ok(()),
     }
 }

@@ -15,10 +15,17 @@ pub use pvesh::run as pvesh;
 pub use pveum::run as pveum;
 pub use small::{ha_manager, pve_firewall, pvebanner, pvesubscription, pveupdate, pveversion};
 
-use crate::api::ApiError;
+use serde_json::{Map, Value};
+
+use crate::api::{ApiError, Parameters};
 use crate::console::complain;
 use crate::die::Die;
 use crate::host::Host;
+
+/// Reads the options of a command without places; the words above the usage line when they are wrong.
+pub fn read_options(words: &[String], properties: &Map<String, Value>) -> Result<Parameters, String> {
+    options::read(words, properties, &[], &[], false).map(|(given, _)| given).map_err(|misuse| misuse.text())
+}
 
 const ECONNREFUSED: u8 = 111;
 
@@ -61,6 +68,10 @@ fn fail(error: &ApiError, usage: &str) -> u8 {
         ApiError::Parameters(_) => {
             complain(format!("{error}\n{usage}"));
             255
+        }
+        ApiError::Verified(_) => {
+            complain(format!("{error}\n{usage}"));
+            2
         }
         ApiError::Failed { code, message } => {
             complain(message.trim_end());

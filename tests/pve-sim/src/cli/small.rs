@@ -6,8 +6,8 @@ use super::connect;
 use crate::applet::Arguments;
 use crate::console::{complain, put, say};
 use crate::files::lay_out;
+use crate::firewall;
 use crate::host::Host;
-use crate::{firewall, idle};
 
 fn kernel() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -73,23 +73,10 @@ pub fn pvesubscription(arguments: &Arguments) -> anyhow::Result<u8> {
 /// `pve-firewall`
 pub fn pve_firewall(arguments: &Arguments) -> anyhow::Result<u8> {
     let host = Host::this();
-    match arguments.first().map_or("", String::as_str) {
-        "status" => {
-            connect(&host)?;
-            say(firewall::status(&host));
-            Ok(0)
-        }
-        "localnet" => {
-            connect(&host)?;
-            put(firewall::localnet(&host));
-            Ok(0)
-        }
-        "start" | "stop" | "restart" => idle::pve_firewall(arguments),
-        _ => {
-            complain("ERROR: no command specified\nUSAGE: pve-firewall <COMMAND> [ARGS] [OPTIONS]");
-            Ok(255)
-        }
+    if !arguments.first().is_some_and(|word| matches!(word.as_str(), "start" | "stop" | "restart")) {
+        connect(&host)?;
     }
+    firewall::command::run(&host, arguments)
 }
 
 /// `ha-manager status`

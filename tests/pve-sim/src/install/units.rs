@@ -143,7 +143,14 @@ const UNITS: &[Unit] = &[
             "Before=shutdown.target",
             "Conflicts=shutdown.target",
         ],
-        start: Start::Daemon { program: "/usr/sbin/pve-firewall", pid_file: "/run/pve-firewall.pid", more: &[] },
+        start: Start::Daemon {
+            program: "/usr/sbin/pve-firewall",
+            pid_file: "/run/pve-firewall.pid",
+            more: &[
+                "ExecStartPre=-/usr/bin/update-alternatives --set iptables /usr/sbin/iptables-legacy",
+                "ExecStartPre=-/usr/bin/update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy",
+            ],
+        },
         target: MULTI_USER,
     },
     Unit {

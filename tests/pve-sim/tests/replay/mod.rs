@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, reason = "tests stop at the first surprise")]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -28,7 +29,9 @@ pub struct Step {
 pub fn steps(recording: &str) -> Vec<Step> {
     let mut found: Vec<Step> = Vec::new();
     let mut part = Part::Command;
+    let mut after_blank = false;
     for line in recording.lines() {
+        let heading = std::mem::replace(&mut after_blank, line.is_empty()) && looks_like_heading(line);
         if let Some(command) = line.strip_prefix("$ ") {
             found.push(Step { command: command.to_owned(), ..Step::default() });
             part = Part::Command;
@@ -43,11 +46,7 @@ pub fn steps(recording: &str) -> Vec<Step> {
                 step.exit = number.parse().expect("an exit status");
                 part = Part::Other;
             }
-            _ if line.starts_with("# ")
-                && step.exit != i32::MIN
-                && part != Part::Command
-                && looks_like_heading(line) =>
-            {
+            _ if heading && step.exit != i32::MIN && part != Part::Command => {
                 part = Part::Other;
             }
             _ => match part {
@@ -71,7 +70,7 @@ enum Part {
 
 /// Recordings have headings between steps; a recorded file content may have comments too.
 fn looks_like_heading(line: &str) -> bool {
-    line != "# comment"
+    line.starts_with("# ") && line != "# comment"
 }
 
 /// What makes two runs alike: times, random values, the order of lists that come out of a hash.
@@ -120,6 +119,36 @@ pub fn differences(
     environment: &[(&str, &Path)],
     skipped: &[&str],
 ) -> Vec<String> {
+    differences_in(&["bash", "-c"], recording, places, environment, skipped, str::to_owned)
+}
+
+type Outcome = (Option<i32>, String, String);
+
+/// The lines that only one of the two has.
+fn difference(wanted: &Outcome, got: &Outcome) -> String {
+    let mut text = format!("exit: recorded {:?}, here {:?}\n", wanted.0, got.0);
+    for (name, wanted, got) in [("stdout", &wanted.1, &got.1), ("stderr", &wanted.2, &got.2)] {
+        for (mark, these, those) in [('-', wanted, got), ('+', got, wanted)] {
+            for line in these.lines().filter(|line| !those.lines().any(|other| other == *line)) {
+                let _ = writeln!(text, "{name} {mark}{line}");
+            }
+        }
+        if wanted != got && wanted.lines().count() == got.lines().count() {
+            let _ = writeln!(text, "{name}: perhaps another order");
+        }
+    }
+    text
+}
+
+/// As [`differences`], with the shell's own way to be started, and one more rule for what makes two runs alike.
+pub fn differences_in(
+    shell_words: &[&str],
+    recording: &str,
+    places: &[(&str, &str)],
+    environment: &[(&str, &Path)],
+    skipped: &[&str],
+    alike: fn(&str) -> String,
+) -> Vec<String> {
     let mut report = Vec::new();
     let mut unused: BTreeSet<&str> = skipped.iter().copied().collect();
     for step in steps(recording) {
@@ -128,8 +157,8 @@ pub fn differences(
             continue;
         }
         let command = exchanged(&step.command, places);
-        let mut shell = Command::new("bash");
-        shell.arg("-c").arg(&command).env("LANG", "C.UTF-8").env_remove("LC_ALL");
+        let mut shell = Command::new(shell_words[0]);
+        shell.args(&shell_words[1..]).arg(&command).env("LANG", "C.UTF-8").env_remove("LC_ALL");
         for (name, value) in environment {
             shell.env(name, value);
         }
@@ -137,12 +166,12 @@ pub fn differences(
         let back: Vec<(&str, &str)> = places.iter().map(|(recorded, here)| (*here, *recorded)).collect();
         let got = (
             output.status.code(),
-            plain(&String::from_utf8_lossy(&output.stdout), &back),
-            plain(&String::from_utf8_lossy(&output.stderr), &back),
+            alike(&plain(&String::from_utf8_lossy(&output.stdout), &back)),
+            alike(&plain(&String::from_utf8_lossy(&output.stderr), &back)),
         );
-        let wanted = (Some(step.exit), plain(&step.stdout, &[]), plain(&step.stderr, &[]));
+        let wanted = (Some(step.exit), alike(&plain(&step.stdout, &[])), alike(&plain(&step.stderr, &[])));
         if got != wanted {
-            report.push(format!("$ {}\nrecorded: {wanted:#?}\nhere: {got:#?}\n", step.command));
+            report.push(format!("$ {}\n{}", step.command, difference(&wanted, &got)));
         }
     }
     assert!(unused.is_empty(), "skipped but not in the recording: {unused:?}");

@@ -1,0 +1,34 @@
+//! What PVE's firewall lets through, shown with packets.
+
+mod packets;
+mod probe;
+mod reach;
+
+use crate::support::lab::Lab;
+
+/// The two firewall files of a node, as text; an empty one is removed.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// cluster.fw
+    pub cluster: String,
+    /// host.fw
+    pub host: String,
+}
+
+/// Puts the files in place and waits until the node reports that they are what the kernel has.
+#[track_caller]
+pub fn load(lab: &Lab, node: &str, files: &Files) {
+    use base64::Engine as _;
+    let mut script = String::from("set -e\n");
+    for (path, text) in [("/etc/pve/firewall/cluster.fw", &files.cluster), ("/etc/pve/local/host.fw", &files.host)] {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        script += &match text.is_empty() {
+            true => format!("rm -f {path}\n"),
+            false => format!("echo {encoded} | base64 -d >{path}\n"),
+        };
+    }
+    // A restart compiles at once instead of at the next tick.
+    script += "pve-firewall restart; conntrack -F 2>/dev/null\n";
+    script += "for i in $(seq 100); do pve-firewall status 2>/dev/null | grep -qx 'Status: [a-z]*/running' && exit 0; sleep 0.05; done; pve-firewall status; exit 1";
+    lab.on(node, &script);
+}
