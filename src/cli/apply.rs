@@ -8,10 +8,11 @@ use super::fleet;
 use super::nodes::{self, Reached};
 use super::output::Output;
 use super::passwords::Passwords;
-use super::rolling::{self, Prepared, Ready};
+use super::rolling::{self, Prepared, Ready, Work};
 use super::run::{self, Intent};
 use super::settings::Settings;
 use super::terminal::Terminal;
+use super::together;
 use crate::apply::bundle;
 use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
@@ -82,15 +83,20 @@ async fn planned(
     let mut plans: Vec<Option<Plan>> =
         reached.iter().map(|node| node.result.as_ref().ok().map(|(_, (_, plan))| plan.clone())).collect();
     fleet::settle(&lanes, &named, &mut plans, true)?;
+    let shown = plans.clone();
+    let mut parts = together::part_plans(&lanes, &reached, &mut plans)?;
     let mut report = Report { command: Command::Plan, nodes: Vec::new() };
     let mut ready = BTreeMap::new();
-    for (place, (Reached { policy, result }, plan)) in reached.into_iter().zip(plans).enumerate() {
+    for (place, (Reached { policy, result }, (shown, plan))) in
+        reached.into_iter().zip(shown.into_iter().zip(plans)).enumerate()
+    {
         let result = result.map(|(seen, (node, _))| {
             let plan = plan.unwrap_or_default();
-            let judged = Judged::new(plan.clone(), &policy, nodes::release(&node.facts));
+            let judged = Judged::new(shown.unwrap_or_default(), &policy, nodes::release(&node.facts));
             let cluster = lanes.iter().find(|lane| lane.nodes.contains(&place)).and_then(|lane| lane.cluster.clone());
             let done = seen.last.filter(|last| last.digests == policy.digests);
-            ready.insert(place, Ready { node, plan, policy: policy.clone(), cluster, done });
+            let part = parts.remove(&place);
+            ready.insert(place, Ready { node, plan, policy: policy.clone(), cluster, done, part });
             judged
         });
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
@@ -117,7 +123,7 @@ async fn after_the_plan(
             worst = worst.max(Kind::Refused.exit_code());
             results.insert(place, ready.result("refused", Kind::Refused.exit_code()));
             farewell(connector, ready).await;
-        } else if ready.plan.changes.is_empty() {
+        } else if ready.plan.changes.is_empty() && ready.part.is_none() {
             finished |= ready.done.is_some();
             if args.format == PlanFormat::Text {
                 output.result(&idle(&ready, args.resume))?;
@@ -135,15 +141,19 @@ async fn after_the_plan(
     if args.resume && !finished {
         output.say("no node was finished with this profile and site before: everything begins anew");
     }
+    together::allowed(&busy, args)?;
     ask(&busy, args.yes)?;
-    let prepared = prepare(busy, args)?;
+    let (alone, partners) = busy.into_iter().partition(|(_, ready)| !ready.plan.changes.is_empty());
+    let prepared = prepare(alone, args)?;
     let order = rolling::Order {
         lanes,
         serial: args.serial.map(usize::from),
         parallel: usize::from(args.nodes.parallel),
         canary: !(args.resume && finished),
     };
-    Ok(worst.max(Box::pin(rolling::carry_out_all(connector, prepared, &order, args, output, results)).await))
+    Ok(worst.max(
+        Box::pin(rolling::carry_out_all(connector, Work { prepared, partners }, &order, args, output, results)).await,
+    ))
 }
 
 /// With `--resume` the run that finished it is named.

@@ -98,7 +98,7 @@ fn settled(lane: &Lane, named: &[Named<'_>], mut plans: Vec<Plan>, begins: bool)
         return plans.into_iter().map(|plan| plan.refused(refusal.clone())).collect();
     }
     plans = fleet::share(plans)?;
-    if let Some(why) = held_by(lane, named, &plans).filter(|_| begins) {
+    if let Some(why) = held_by(lane, named, &plans).or_else(|| unshielded(lane, &plans)).filter(|_| begins) {
         let refuse = |plan: Plan| {
             if plan.refusals.is_empty() && !plan.changes.is_empty() { plan.refused(why.clone()) } else { Ok(plan) }
         };
@@ -122,6 +122,24 @@ fn held_by(lane: &Lane, named: &[Named<'_>], plans: &[Plan]) -> Option<Refusal> 
         reason: format!("{why}, and is a member of the same cluster"),
         way_out: "put that right, or name the other members alone".into(),
     })
+}
+
+/// A change of cluster.fw binds every member at the same moment, so every member must be guarded.
+fn unshielded(lane: &Lane, plans: &[Plan]) -> Option<Refusal> {
+    let names: Vec<&str> = lane.missing.iter().map(|peer| peer.name.as_str()).collect();
+    let binds = plans.first().is_some_and(changes_cluster_fw);
+    (binds && !names.is_empty()).then(|| Refusal {
+        reason: format!(
+            "cluster.fw binds every member of the cluster at the same moment, and this command leaves out {}",
+            names.join(", ")
+        ),
+        way_out: "apply to the whole cluster with `--cluster`; what does not concern the firewall can go first: `--control 'ssh.*'`".into(),
+    })
+}
+
+/// Whether a plan changes the firewall of the whole cluster.
+pub fn changes_cluster_fw(plan: &Plan) -> bool {
+    plan.changes.iter().any(|change| change.action.touches().contains(&"/etc/pve/firewall/cluster.fw"))
 }
 
 fn left_out(lane: &Lane) -> Option<String> {
@@ -163,7 +181,7 @@ mod tests {
         let plan = |node: &str| Plan {
             node: node.into(),
             changes: vec![
-                change("x", Stage::Firewall, new_file("/etc/pve/firewall/cluster.fw", "a", 0o640)),
+                change("x", Stage::Firewall, new_file("/etc/pve/user.cfg", "a", 0o640)),
                 change("x", Stage::Services, new_file("/etc/x", "a", 0o640)),
             ],
             ..empty_plan()
@@ -184,11 +202,26 @@ mod tests {
         assert_eq!(
             pve2.notes,
             [
-                "shared by the cluster and changed once, for all of pve2, pve1: /etc/pve/firewall/cluster.fw",
+                "shared by the cluster and changed once, for all of pve2, pve1: /etc/pve/user.cfg",
                 "the cluster lab has members that this command leaves out: pve3 (192.0.2.3), offline; `--cluster` includes them"
             ]
         );
         assert!(pve1.refusals.is_empty() && pve2.refusals.is_empty());
+    }
+
+    #[test]
+    fn the_firewall_of_a_cluster_is_changed_on_all_members_or_none() {
+        let firewall = |plan: Plan| Plan {
+            changes: vec![change("x", Stage::Firewall, new_file("/etc/pve/firewall/cluster.fw", "a", 0o640))],
+            ..plan
+        };
+        let mut two: Vec<Option<Plan>> = plans().into_iter().map(|plan| plan.map(firewall)).collect();
+        settle(&[lane(&["pve3"])], &names(), &mut two, true).unwrap();
+        let refused = two[1].as_ref().unwrap().refusals[0].reason.as_str();
+        assert!(refused.ends_with("and this command leaves out pve3"), "{refused}");
+        let mut all: Vec<Option<Plan>> = plans().into_iter().map(|plan| plan.map(firewall)).collect();
+        settle(&[lane(&[])], &names(), &mut all, true).unwrap();
+        assert!(all.iter().flatten().all(|plan| plan.refusals.is_empty()));
     }
 
     #[test]

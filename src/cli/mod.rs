@@ -22,6 +22,7 @@ mod rolling;
 mod run;
 pub mod settings;
 mod terminal;
+mod together;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

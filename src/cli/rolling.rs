@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use super::args::{Apply, PlanFormat};
 use super::connect::{Connector, Node};
 use super::output::Output;
-use super::run;
+use super::{run, together};
 use crate::apply::bundle;
 use crate::apply::engine::Login;
 use crate::error::{Error, Kind, Result};
@@ -17,7 +17,7 @@ use crate::event::What;
 use crate::facts::gather;
 use crate::facts::standing::{self, Standing};
 use crate::fleet::{Lane, Last, Queue, Rolling};
-use crate::plan::{Plan, Proof, hold};
+use crate::plan::{FirewallPart, Plan, Proof, hold};
 use crate::profile::policy::Policy;
 use crate::render::message;
 use crate::report::NodeResult;
@@ -41,6 +41,8 @@ pub struct Ready {
     pub cluster: Option<String>,
     /// The committed run of this very profile and site, if it is the newest.
     pub done: Option<Last>,
+    /// Its part in a change of cluster.fw, after `plan`.
+    pub part: Option<FirewallPart>,
 }
 
 impl Ready {
@@ -62,6 +64,14 @@ pub struct Prepared {
     pub login: Login,
     /// The proving administrator's new password, which sudo will ask for.
     pub sudo: Option<Secret>,
+}
+
+/// What is to be done.
+pub struct Work {
+    /// Runs of one node each, by its place.
+    pub prepared: BTreeMap<usize, Prepared>,
+    /// Nodes that have nothing to do but their part in a change of cluster.fw.
+    pub partners: BTreeMap<usize, Ready>,
 }
 
 /// Who waits for whom.
@@ -97,7 +107,7 @@ struct Ended {
 /// Sends the runs; the first that does not end as wanted is followed by none.
 pub async fn carry_out_all(
     connector: &Connector,
-    mut prepared: BTreeMap<usize, Prepared>,
+    Work { mut prepared, mut partners }: Work,
     order: &Order,
     args: &Apply,
     output: Output,
@@ -105,7 +115,7 @@ pub async fn carry_out_all(
 ) -> u8 {
     let stop = run::Stop::listen();
     let mut rolling = order.rolling(&prepared);
-    let single = prepared.len() == 1;
+    let single = prepared.len() + partners.len() == 1;
     let (mut worst, mut failed) = (0, Vec::new());
     let mut running = FuturesUnordered::new();
     loop {
@@ -129,6 +139,10 @@ pub async fn carry_out_all(
                     let _ = output.result(&applied(&ready.plan.node, &run));
                 }
                 results.insert(place, NodeResult { run: Some(run), ..node_result });
+                if ready.part.is_some() {
+                    partners.insert(place, ready);
+                    continue;
+                }
             }
             Err(error) => {
                 failed.push((ready.plan.node.clone(), error));
@@ -137,6 +151,12 @@ pub async fn carry_out_all(
         }
         farewell(connector, ready).await;
     }
+    for lane in &order.lanes {
+        let members = lane.nodes.iter().filter_map(|place| Some((*place, partners.remove(place)?))).collect();
+        let round = together::Round { connector, args, output, stop: &stop, begins: failed.is_empty() };
+        failed.extend(Box::pin(round.carry_out(members, results)).await);
+    }
+    worst = failed.iter().map(|(_, error)| error.kind.exit_code()).fold(worst, u8::max);
     worst = worst.max(left(connector, prepared, &failed, &stop, output, results).await);
     for (node, error) in &failed {
         if !single {
@@ -147,7 +167,7 @@ pub async fn carry_out_all(
     worst
 }
 
-fn applied(name: &str, run: &str) -> String {
+pub fn applied(name: &str, run: &str) -> String {
     format!(
         "{name}: applied and confirmed, run {run}\n  to take it back: pve-harden rollback {name} {run}, or at its console /usr/local/sbin/pve-harden-undo\n"
     )
@@ -179,7 +199,7 @@ async fn left(
 }
 
 /// The answer is complete; how the connection ends changes nothing.
-async fn farewell(connector: &Connector, ready: Ready) {
+pub async fn farewell(connector: &Connector, ready: Ready) {
     connector.tell(&ready.plan.node, What::Finished);
     let _ = ready.node.connection.close().await;
 }
@@ -203,7 +223,7 @@ async fn carry_out(connector: &Connector, place: usize, prepared: Prepared, stop
 }
 
 /// A connection that waited for more than a minute has ended; the same login opens the next one.
-async fn revive(connector: &Connector, ready: &mut Ready) -> Result<()> {
+pub async fn revive(connector: &Connector, ready: &mut Ready) -> Result<()> {
     if ready.node.connection.is_alive().await {
         return Ok(());
     }
@@ -215,7 +235,7 @@ async fn revive(connector: &Connector, ready: &mut Ready) -> Result<()> {
 
 /// A member of a cluster is asked once more when its turn has come. Gives whether its port 8006 answers; nothing for a
 /// standalone node.
-async fn allowed(ready: &Ready) -> Result<Option<bool>> {
+pub async fn allowed(ready: &Ready) -> Result<Option<bool>> {
     let Some(cluster) = &ready.cluster else { return Ok(None) };
     let name = &ready.plan.node;
     let frames = ready.node.connection.run(&question(), Limits::default()).await;

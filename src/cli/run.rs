@@ -77,7 +77,7 @@ impl Stop {
     }
 
     /// Resolves when one has come.
-    async fn wait(mut self) {
+    pub async fn wait(mut self) {
         if self.0.wait_for(|came| *came).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -222,16 +222,27 @@ pub async fn drive(
     Way { stages, login, sudo, web, stop }: Way<'_>,
 ) -> Result<()> {
     let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual, web };
-    let ways = SshNode {
-        connection: &node.connection,
-        candidates: candidates(connector, node, policy, &run.login, sudo),
-        operator: Arc::clone(connector.operator()),
-    };
-    let mut teller = Teller { connector, order, stages, current: 0 };
+    let ways = ways(connector, node, policy, &run.login, sudo);
+    let mut teller = Teller::new(connector, order, stages);
     let outcome = Box::pin(engine::drive(&ways, program, &run, stop.clone().wait(), |entry| teller.tell(entry))).await;
     match outcome {
         Outcome::Committed => Ok(()),
         other => Err(failure(other, &policy.host.name, &order.meta.id)),
+    }
+}
+
+/// The engine's ways to a node that is open.
+pub fn ways<'a>(
+    connector: &Connector,
+    node: &'a Node,
+    policy: &Policy,
+    login: &Login,
+    sudo: Option<Secret>,
+) -> SshNode<'a> {
+    SshNode {
+        connection: &node.connection,
+        candidates: candidates(connector, node, policy, login, sudo),
+        operator: Arc::clone(connector.operator()),
     }
 }
 
@@ -258,7 +269,8 @@ fn candidates(
     found
 }
 
-fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
+/// What an outcome other than a commit means.
+pub fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
     match outcome {
         Outcome::Refused { word, why } => {
             let kind = match word.as_str() {
@@ -286,15 +298,21 @@ fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
 }
 
 /// Turns journal lines into events.
-struct Teller<'a> {
+pub struct Teller<'a> {
     connector: &'a Connector,
     order: &'a Order,
     stages: &'a [Stage],
     current: usize,
 }
 
-impl Teller<'_> {
-    fn tell(&mut self, entry: &Entry) {
+impl<'a> Teller<'a> {
+    /// Of one run; `stages` are those of its steps.
+    pub const fn new(connector: &'a Connector, order: &'a Order, stages: &'a [Stage]) -> Self {
+        Self { connector, order, stages, current: 0 }
+    }
+
+    /// Says what a line means.
+    pub fn tell(&mut self, entry: &Entry) {
         let meta = &self.order.meta;
         let total = meta.changes.len();
         let what = match &entry.event {
