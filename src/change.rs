@@ -161,6 +161,11 @@ pub enum Action {
         /// Days after expiry until the account is disabled.
         inactive_days: i64,
     },
+    /// Running kernel settings (/proc/sys); what lasts over a reboot is a file's matter.
+    Sysctl {
+        /// sysctl(8) name → value.
+        set: BTreeMap<String, String>,
+    },
     /// One systemctl verb on one unit, after the files of the same stage are in place.
     Unit {
         /// Unit name with suffix.
@@ -272,6 +277,7 @@ impl Action {
             | Self::UserLock { .. }
             | Self::UserShell { .. }
             | Self::UserAging { .. }
+            | Self::Sysctl { .. }
             | Self::Unit { .. } => Scope::Node,
         }
     }
@@ -297,7 +303,7 @@ impl Action {
             | Self::UserLock { .. }
             | Self::UserShell { .. }
             | Self::UserAging { .. } => vec!["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"],
-            Self::Unit { .. } => vec![],
+            Self::Sysctl { .. } | Self::Unit { .. } => vec![],
         }
     }
 }

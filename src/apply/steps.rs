@@ -134,6 +134,7 @@ fn step(steps: &mut Steps, number: usize, action: &Action) {
                 .chain([min_days, max_days, warn_days, inactive_days].map(ToString::to_string))
                 .collect(),
         ),
+        Action::Sysctl { set } => ("sysctl", set.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         Action::Unit { unit, verb } => ("unit", vec![unit.clone(), verb_word(*verb).into()]),
     };
     let mut words: Vec<&str> = vec![&number, kind];
@@ -226,6 +227,15 @@ pub fn forbidden(action: &Action) -> Option<String> {
             return Some(format!("{path:?} is not a path this tool writes"));
         }
     }
+    if let Action::Sysctl { set } = action
+        && let Some((name, value)) = set.iter().find(|(name, value)| {
+            name.contains("..")
+                || value.is_empty()
+                || !value.chars().all(|c| c.is_ascii_alphanumeric() || " -".contains(c))
+        })
+    {
+        return Some(format!("{name} = {value:?} is no kernel setting this tool writes"));
+    }
     if let Action::User { full_name, .. } = action
         && full_name.chars().any(|c| c.is_control() || c == ':' || c == ',')
     {
@@ -258,6 +268,7 @@ fn names(action: &Action) -> Vec<&str> {
             std::iter::once(name).chain(join).chain(leave).map(String::as_str).collect()
         }
         Action::UserShell { name, shell } => vec![name, shell],
+        Action::Sysctl { set } => set.keys().map(String::as_str).collect(),
         Action::Unit { unit, .. } => vec![unit],
     }
 }

@@ -2,14 +2,17 @@
 
 pub mod accounts;
 pub mod conf;
+pub mod kernel;
 pub mod lockout;
 pub mod network;
+pub mod os;
 pub mod pam;
 pub mod password;
 pub mod session;
 pub mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod updates;
 pub mod web;
 
 use schemars::JsonSchema;
@@ -224,4 +227,21 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &web::TLS,
     &web::LISTEN,
     &network::LISTEN,
+    &updates::SECURITY,
+    &updates::REPOSITORIES,
+    &updates::PENDING,
+    &updates::MICROCODE,
+    &updates::REBOOT_OWED,
+    &updates::RELEASE,
+    &kernel::SYSCTL,
+    &kernel::MODULES,
+    &os::SERVICES,
+    &os::KSM,
+    &os::SECURE_BOOT,
+    &os::LOCKDOWN,
+    &os::MOUNTS,
+    &os::APPARMOR,
+    &os::TIME,
+    &os::CRON,
+    &os::FILE_PERMISSIONS,
 ];

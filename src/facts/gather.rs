@@ -21,6 +21,7 @@ const PARTS: &[&str] = &[
     include_str!("remote/files.sh"),
     include_str!("remote/packages.sh"),
     include_str!("remote/tasks.sh"),
+    include_str!("remote/os.sh"),
 ];
 
 /// Paths that every capture holds; patterns are expanded on the node, the directory of `DIRECTORY/*` is read, too.
@@ -128,6 +129,12 @@ pub struct Request {
     pub packages: BTreeSet<String>,
     /// Handshakes to try with port 8006; none asks for none.
     pub tls: BTreeSet<TlsQuestion>,
+    /// Kernel settings, by their names for sysctl(8).
+    pub sysctl: BTreeSet<String>,
+    /// Kernel modules, with `_` in their names.
+    pub modules: BTreeSet<String>,
+    /// Whether apt is asked what an upgrade would bring: about a second of the node's time.
+    pub pending: bool,
     /// How far back root's logins are counted.
     pub history_days: u32,
 }
@@ -149,6 +156,9 @@ impl Request {
             units: BTreeSet::new(),
             packages: BTreeSet::new(),
             tls: BTreeSet::new(),
+            sysctl: BTreeSet::new(),
+            modules: BTreeSet::new(),
+            pending: false,
             history_days: 30,
         }
     }
@@ -172,6 +182,9 @@ pub fn program(request: &Request) -> String {
     let questions = request.tls.iter().map(|question| [&question.label, &question.version, &question.ciphers]);
     let questions = questions.filter(|words| words.iter().all(|word| is_word(word)));
     assign(&mut text, "PVH_TLS", questions.map(|[label, version, ciphers]| format!("{label} {version} {ciphers}")));
+    assign(&mut text, "PVH_SYSCTL", request.sysctl.iter().filter(|name| is_setting(name)));
+    assign(&mut text, "PVH_MODULES", request.modules.iter().filter(|name| is_setting(name)));
+    assign(&mut text, "PVH_PENDING", request.pending.then_some("yes"));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);
     assign(&mut text, "PVH_TEXT_LIMIT", [super::files::LIMIT.to_string()]);
     for part in PARTS {
@@ -211,6 +224,13 @@ fn assign(text: &mut String, name: &str, words: impl IntoIterator<Item = impl As
 /// One word that no program takes for an option.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// The name of a kernel setting or module: it becomes part of a path below /proc/sys.
+fn is_setting(name: &str) -> bool {
+    !name.starts_with('.')
+        && !name.contains("..")
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 fn is_path(path: &str) -> bool {

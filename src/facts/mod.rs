@@ -9,6 +9,7 @@ pub mod fixture;
 pub mod gather;
 mod history;
 pub mod network;
+pub mod os;
 mod pam;
 mod reading;
 mod sections;
@@ -77,6 +78,7 @@ pub fn parse(capture: &Capture) -> Facts {
         packages,
         simulation: apt::simulation(sections),
         network,
+        os: os::parse(sections),
         units: system::units(sections),
         listeners: system::listeners(sections),
         listed,
@@ -156,6 +158,9 @@ pub struct Facts {
     /// What apt would do to install the packages that are missing.
     #[serde(default)]
     pub simulation: Reading<Simulation>,
+    /// The operating system beneath PVE.
+    #[serde(default)]
+    pub os: os::Os,
     /// systemd units that were asked for.
     pub units: Reading<BTreeMap<String, Unit>>,
     /// Listening sockets.

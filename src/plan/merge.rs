@@ -25,7 +25,7 @@ fn object(change: &Change) -> (Discriminant<Action>, &str, Option<(Stage, bool)>
     let name = match &change.action {
         Action::File(file) => &file.path,
         Action::Directory { path, .. } => path,
-        Action::Packages { .. } | Action::PamProfiles { .. } => "",
+        Action::Packages { .. } | Action::PamProfiles { .. } | Action::Sysctl { .. } => "",
         Action::Group { name, .. }
         | Action::User { name, .. }
         | Action::UserGroups { name, .. }
@@ -69,6 +69,11 @@ fn combine(into: &mut Change, from: Change) -> Result<()> {
             union(join, more);
             union(leave, less);
             !join.iter().any(|group| leave.contains(group))
+        }
+        (Action::Sysctl { set: a }, Action::Sysctl { set: b }) => {
+            let agreed = a.iter().all(|(name, value)| b.get(name).is_none_or(|other| other == value));
+            a.extend(b.clone());
+            agreed
         }
         (Action::Unit { verb: a, .. }, Action::Unit { verb: b, .. }) => combine_verbs(a, *b),
         (a, b) => a == b,

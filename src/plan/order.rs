@@ -31,7 +31,7 @@ fn rank(action: &Action) -> u8 {
         Action::File(file) if file.after.is_some() => 7,
         Action::File(_) => 9,
         Action::PamProfiles { .. } => 10,
-        Action::UserAging { .. } => 11,
+        Action::UserAging { .. } | Action::Sysctl { .. } => 11,
         Action::UserGroups { .. } => 12,
         Action::UserLock { locked: false, .. } => 13,
         Action::UserLock { locked: true, .. } => 14,

@@ -50,6 +50,7 @@ fn secret(action: &Action) -> Option<&str> {
         | Action::UserLock { .. }
         | Action::UserShell { .. }
         | Action::UserAging { .. }
+        | Action::Sysctl { .. }
         | Action::Unit { .. } => None,
     }
 }

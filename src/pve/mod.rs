@@ -7,6 +7,7 @@ pub mod firewall;
 pub mod guest;
 pub mod ha;
 pub mod pveproxy;
+pub mod sources;
 pub mod storage;
 pub mod tasks;
 pub mod user_cfg;

@@ -11,9 +11,34 @@ pub fn release(package_version: &str) -> Option<(u32, u32, String)> {
     }
 }
 
+/// The newest kernel, as `uname -r` calls it, among packages such as `proxmox-kernel-6.14.8-2-pve-signed` and
+/// `pve-kernel-5.15.158-2-pve`; packages that only point to a kernel are left out.
+pub fn newest_kernel<'a>(packages: impl Iterator<Item = &'a str>) -> Option<String> {
+    let kernels = packages.filter_map(|name| {
+        let rest = name.strip_prefix("proxmox-kernel-").or_else(|| name.strip_prefix("pve-kernel-"))?;
+        let release = rest.strip_suffix("-signed").unwrap_or(rest);
+        let numbers = release.strip_suffix("-pve")?.split(['.', '-']).map(str::parse::<u32>);
+        Some((numbers.collect::<Result<Vec<_>, _>>().ok()?, release))
+    });
+    kernels.max().map(|(_, release)| release.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_kernel_is_newest_by_number() {
+        let packages = [
+            "proxmox-kernel-6.8.12-9-pve-signed",
+            "proxmox-kernel-6.8.12-11-pve-signed",
+            "proxmox-kernel-6.8",
+            "pve-kernel-5.15.158-2-pve",
+            "proxmox-kernel-helper",
+        ];
+        assert_eq!(newest_kernel(packages.into_iter()).as_deref(), Some("6.8.12-11-pve"));
+        assert_eq!(newest_kernel(["proxmox-kernel-6.8"].into_iter()), None);
+    }
 
     #[test]
     fn releases() {

@@ -57,6 +57,9 @@ fn plain(action: &Action, brings: &[Versioned]) -> Vec<String> {
             days(*warn_days),
             days(*inactive_days),
         )],
+        Action::Sysctl { set } => {
+            set.iter().map(|(name, value)| format!("~ kernel setting {name}: {value}, now")).collect()
+        }
         Action::Unit { unit, verb } => vec![match verb {
             UnitVerb::Reload => format!("! {unit} is reloaded"),
             UnitVerb::TryRestart => format!("! {unit} is restarted if it runs"),

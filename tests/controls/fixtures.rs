@@ -9,7 +9,7 @@ use pve_harden::profile::policy::Policy;
 
 use super::{asked, changes, control, model, policy, show};
 
-fn snapshot(id: &str, state: &str, text: &str) {
+pub fn snapshot(id: &str, state: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(id);
     settings.set_prepend_module_to_snapshot(false);

@@ -8,6 +8,7 @@ mod model;
 mod show;
 mod ssh;
 mod sshd;
+mod system;
 mod whole;
 
 use pve_harden::controls::{CATALOGUE, Control, Status, Verdict};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pve_harden::change::{Action, Change, FileImage, UnitVerb, Validate};
 use pve_harden::facts::network::Handshake;
+use pve_harden::facts::os::Sysctl;
 use pve_harden::facts::{
     AuthorizedKeys, Facts, FileFact, FileKind, Group, Package, PasswordState, Reading, Shadow, SudoRights, User,
 };
@@ -82,6 +83,12 @@ fn step(facts: &mut Facts, action: &Action) {
             (shadow.warn_days, shadow.inactive_days) = (days(*warn_days), days(*inactive_days));
         }
         Action::Unit { unit, verb: UnitVerb::DisableNow } => stopped(facts, unit),
+        Action::Sysctl { set } => {
+            for (name, value) in set {
+                let value = Sysctl::Value { value: value.clone(), writable: true };
+                known(&mut facts.os.sysctl).insert(name.clone(), value);
+            }
+        }
         Action::PamProfiles { .. } | Action::Unit { .. } => {}
     }
 }

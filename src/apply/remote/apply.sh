@@ -167,6 +167,12 @@ save_step() { # NUMBER KIND ARGUMENTS…
         # shellcheck disable=SC2086
         save_set accounts $ACCOUNT_FILES
         ;;
+    sysctl)
+        for setting in "$@"; do
+            setting=${setting%%=*}
+            printf '%s=%s\n' "$setting" "$(cat "$(setting_path "$setting")")" >>"$DIR/before/$entry/settings" || return 1
+        done
+        ;;
     unit)
         printf '%s\n' "$@" >"$DIR/before/$entry/arguments"
         systemctl show -p ActiveState,UnitFileState --value "$1" >"$DIR/before/$entry/unit"
@@ -186,6 +192,11 @@ save_restore() {
     restore_kind=$(cat "$restore_from/step") || return 1
     case $restore_kind in
     file | directory | shared-file) save_path "$1" "$(cat "$restore_from/path")" ;;
+    sysctl)
+        while IFS='=' read -r setting _; do
+            printf '%s=%s\n' "$setting" "$(cat "$(setting_path "$setting")")"
+        done <"$restore_from/settings" >"$DIR/before/$1/settings"
+        ;;
     unit) ;;
     packages | pam-profiles)
         # shellcheck disable=SC2086
@@ -514,6 +525,13 @@ step_user_shell() { # NAME SHELL
 # shellcheck disable=SC2317,SC2329
 step_user_aging() { # NAME MIN MAX WARN INACTIVE
     chage -m "$2" -M "$3" -W "$4" -I "$5" -- "$1"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_sysctl() { # NAME=VALUE…
+    for setting in "$@"; do
+        printf '%s\n' "${setting#*=}" >"$(setting_path "${setting%%=*}")" || return 1
+    done
 }
 
 # shellcheck disable=SC2317,SC2329

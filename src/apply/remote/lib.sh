@@ -62,6 +62,11 @@ on_pmxcfs() { # PATH
     case $1 in /etc/pve/*) return 0 ;; *) return 1 ;; esac
 }
 
+# Where a kernel setting lies; its name is sysctl(8)'s.
+setting_path() { # NAME
+    printf '/proc/sys/%s' "$(printf '%s' "$1" | tr . /)"
+}
+
 # ---- saving -----------------------------------------------------------------------------------------------------
 
 # save_path ENTRY PATH: the state of one path into before/ENTRY. A symbolic link is never replaced.

@@ -111,6 +111,7 @@ undo_entry() { # RUN-FOLDER NUMBER
         TOUCHED_ACCOUNTS="$1/before/accounts"
         undo_home "$entry"
         ;;
+    sysctl) restore_settings "$entry" ;;
     unit) undo_unit "$entry" ;;
     restore) undo_restore "$entry" ;;
     *) return 1 ;;
@@ -143,6 +144,16 @@ home_holds_nothing_else() { # ENTRY HOME
 
 without_keys() {
     grep -v -e '^ d ' -e '^\.ssh d ' -e '^\.ssh/authorized_keys f ' -e '/\.ssh/authorized_keys$'
+}
+
+# Settings that can only be tightened until the next boot are never among them.
+restore_settings() { # ENTRY
+    [ -e "$1/settings" ] || return 0
+    while IFS='=' read -r setting_name setting_value; do
+        setting_file=$(setting_path "$setting_name")
+        [ "$(cat "$setting_file" 2>/dev/null)" = "$setting_value" ] ||
+            printf '%s\n' "$setting_value" >"$setting_file" || return 1
+    done <"$1/settings"
 }
 
 undo_unit() { # ENTRY
@@ -179,6 +190,7 @@ undo_restore() { # ENTRY
     RELOADS="$RELOADS ssh.service"
     TOUCHED_ACCOUNTS="$DIR/before/accounts"
     TOUCHED_PAM="$DIR/before/pam"
+    restore_settings "$1"
 }
 
 # ---- accounts and PAM as objects --------------------------------------------------------------------------------
@@ -388,6 +400,7 @@ undo_one() { # RUN NUMBER BY
         undo_unit "$source_run/before/$2" && reload_units
         ;;
     packages | pam-profiles) restore_set "$source_run/before/pam" ;;
+    sysctl) restore_settings "$source_run/before/$2" ;;
     *) rollback_account_step "$source_run" "$2" ;;
     esac
     [ -z "$FAILED" ]

@@ -114,7 +114,7 @@ impl<'a> Planned<'a> {
             Action::UserAging { name, max_days, .. } => {
                 self.age(name, |aging| aging.max_days = (*max_days >= 0).then_some(*max_days));
             }
-            Action::PamProfiles { .. } | Action::Unit { .. } => {}
+            Action::PamProfiles { .. } | Action::Sysctl { .. } | Action::Unit { .. } => {}
         }
     }
 

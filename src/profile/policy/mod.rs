@@ -3,23 +3,29 @@
 
 mod accounts;
 mod firewall;
+mod kernel;
 mod lockout;
 mod network;
+mod os;
 mod password;
 mod session;
 mod site;
 mod ssh;
+mod updates;
 mod waiver;
 mod web;
 
 pub use accounts::*;
 pub use firewall::*;
+pub use kernel::*;
 pub use lockout::*;
 pub use network::*;
+pub use os::*;
 pub use password::*;
 pub use session::*;
 pub use site::*;
 pub use ssh::*;
+pub use updates::*;
 pub use waiver::*;
 pub use web::*;
 
@@ -116,6 +122,12 @@ pub struct Profile {
     pub network: NetworkPolicy,
     /// `firewall.*`.
     pub firewall: FirewallPolicy,
+    /// `updates.*`.
+    pub updates: UpdatesPolicy,
+    /// `kernel.*`.
+    pub kernel: KernelPolicy,
+    /// `os.*`.
+    pub os: OsPolicy,
 }
 
 /// `[run]`.
