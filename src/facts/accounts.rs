@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::sections::{Sections, shown};
-use super::{Accounts, AuthorizedKeys, FileFact, Group, PasswordState, Reading, Shadow, SudoRights, User};
+use super::{Accounts, AuthorizedKeys, FileFact, Group, KeyPlace, PasswordState, Reading, Shadow, SudoRights, User};
 
 /// File systems that are not a local disk, as `stat -f -c %T` names them.
 const REMOTE: &[&str] =
-    &["fuse", "fuseblk", "nfs", "nfsd", "smb", "smb2", "cifs", "ceph", "afs", "v9fs", "gfs/gfs2", "ocfs2"];
+    &["fuse", "fuseblk", "nfs", "nfsd", "smb", "smb2", "cifs", "ceph", "afs", "v9fs", "gfs/gfs2", "ocfs2", "autofs"];
 
 pub(super) fn parse(sections: Sections<'_>, files: &BTreeMap<String, Reading<FileFact>>) -> Accounts {
     Accounts {
@@ -18,6 +18,7 @@ pub(super) fn parse(sections: Sections<'_>, files: &BTreeMap<String, Reading<Fil
             .text("connected")
             .map(|text| text.lines().map(str::trim).filter(|name| plausible_name(name)).map(str::to_owned).collect()),
         authorized_keys: per_account(sections, "keys.", authorized_keys),
+        key_places: per_account(sections, "place.", key_place),
         digest_salt: sections.text("salt").map(str::to_owned),
     }
 }
@@ -173,6 +174,24 @@ fn is_tag(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
+fn is_local(path: &str, file_system: &str) -> bool {
+    !REMOTE.contains(&file_system) && !file_system.is_empty() && !path.starts_with("/etc/pve/")
+}
+
+/// `place.NAME` (`key_place` of `remote/accounts.sh`): home, what exists of the path, file system.
+fn key_place(sections: Sections<'_>, name: &str) -> Reading<KeyPlace> {
+    sections.parse(name, |text| {
+        let [home, exists, file_system] = text.lines().collect::<Vec<_>>()[..] else {
+            return Err(format!("an answer cannot be understood: {}", shown(text)));
+        };
+        if file_system.is_empty() {
+            return Err(format!("the file system of {} cannot be told", shown(exists)));
+        }
+        let local = is_local(exists, file_system);
+        Ok(KeyPlace { home: home.into(), exists: exists.into(), file_system: file_system.into(), local })
+    })
+}
+
 /// Blocks of `keys_of` (`remote/accounts.sh`). The first file that is there tells path and place; further files count
 /// when they lie in the same kind of place.
 fn authorized_keys(sections: Sections<'_>, name: &str) -> Reading<AuthorizedKeys> {
@@ -193,7 +212,7 @@ fn authorized_keys(sections: Sections<'_>, name: &str) -> Reading<AuthorizedKeys
             }
             "real" => real = rest,
             "fstype" => {
-                local = !REMOTE.contains(&rest) && !rest.is_empty() && !real.starts_with("/etc/pve/");
+                local = is_local(real, rest);
                 found.get_or_insert_with(|| AuthorizedKeys { path: real.to_owned(), local, lines: Vec::new() });
             }
             "key" => {

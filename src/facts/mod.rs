@@ -295,6 +295,9 @@ pub struct Accounts {
     pub connected: Reading<BTreeSet<String>>,
     /// `authorized_keys` of the accounts that were asked for, by account name.
     pub authorized_keys: BTreeMap<String, Reading<AuthorizedKeys>>,
+    /// Where the key file of an account that was asked for lies, or would lie once the account is made.
+    #[serde(default)]
+    pub key_places: BTreeMap<String, Reading<KeyPlace>>,
     /// What [`Shadow::hash_digest`] is salted with.
     pub digest_salt: Reading<String>,
 }
@@ -394,6 +397,19 @@ pub struct AuthorizedKeys {
     pub local: bool,
     /// Lines that are keys.
     pub lines: Vec<String>,
+}
+
+/// The place of an account's `~/.ssh/authorized_keys`, which need not be there yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPlace {
+    /// The home as passwd has it; /home/NAME for an account that does not exist.
+    pub home: String,
+    /// The nearest part of the path that exists, links followed.
+    pub exists: String,
+    /// Its file system, as `stat -f` names it.
+    pub file_system: String,
+    /// Whether that is a local disk, not pmxcfs or the network.
+    pub local: bool,
 }
 
 /// sshd.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Expect, Operator, Plan, hold, lockout, packages};
 use crate::change::Change;
+use crate::controls::accounts::AHEAD;
 use crate::facts::{CaseKind, Facts, Reading, RootLogin, RunFact};
 use crate::profile::policy::{PermitRootLogin, Policy};
 
@@ -20,6 +21,11 @@ pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -
             lockout::shut_out(facts, policy, operator, &plan.changes)
                 .into_iter()
                 .map(|(name, why)| format!("{name} will not be able to log in and become root: {why}")),
+        );
+        notes.extend(
+            lockout::soon_shut_out(facts, policy, operator, &plan.changes)
+                .into_iter()
+                .map(|(name, why)| format!("{name} will be locked out within {AHEAD} days: {why}")),
         );
         notes.extend(many_keys(policy, operator, &plan.changes));
         notes.extend(interruptions(&plan.changes));

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use pve_harden::change::{Action, Change, FileImage, Stage};
 use pve_harden::controls::{Status, Verdict};
-use pve_harden::facts::{AuthorizedKeys, Facts, Group, PasswordState, Reading, Shadow, SudoRights, User};
+use pve_harden::facts::{AuthorizedKeys, Facts, Group, KeyPlace, PasswordState, Reading, Shadow, SudoRights, User};
 use pve_harden::profile::policy::{AdminPassword, Policy, Sudo};
 use pve_harden::secret::Secret;
 
@@ -202,6 +202,21 @@ fn an_account_that_cannot_be_used_is_repaired() {
 }
 
 #[test]
+fn a_login_that_ends_soon_is_a_finding() {
+    let policy = policy("baseline");
+    let mut facts = settled(&policy);
+    let today = facts.taken.known().unwrap().as_second() / 86_400;
+    shadow(&mut facts, "ops").expires = Some(today + 31);
+    assert_eq!(judge(&facts, &policy).status, Status::Compliant);
+    shadow(&mut facts, "ops").expires = Some(today + 30);
+    let verdict = judge(&facts, &policy);
+    assert!(advice(&verdict).contains("`chage -E -1 ops`") && changes(&verdict).is_empty(), "{verdict:?}");
+    let line = shadow(&mut facts, "ops");
+    (line.expires, line.max_days, line.last_change) = (None, Some(365), Some(today - 335));
+    assert!(advice(&judge(&facts, &policy)).contains("`passwd ops` sets a new password"));
+}
+
+#[test]
 fn a_demanded_new_password_is_a_finding() {
     let policy = policy("baseline");
     let mut facts = settled(&policy);
@@ -370,6 +385,24 @@ fn keys_that_hang_on_the_network_are_refused() {
     let keys = AuthorizedKeys { path: "/mnt/nfs/ops/keys".into(), local: false, lines: vec![KEY.into()] };
     facts.accounts.authorized_keys.insert("ops".into(), Reading::Known(keys));
     assert!(refusal(&judge(&facts, &policy)).contains("not a local disk"));
+}
+
+#[test]
+fn keys_that_would_come_to_lie_off_the_disk_are_refused() {
+    let policy = policy("baseline");
+    let place = |local, home: &str| {
+        let mut facts = Facts::fresh_pve9();
+        let (exists, file_system) = (home.rsplit_once('/').unwrap().0.to_owned(), "nfs".to_owned());
+        let place = KeyPlace { home: home.into(), exists, file_system, local };
+        facts.accounts.key_places.insert("ops".into(), Reading::Known(place));
+        facts
+    };
+    let verdict = judge(&place(false, "/home/ops"), &policy);
+    assert!(refusal(&verdict).contains("would lie on /home (nfs), which is not a local disk"), "{verdict:?}");
+    assert!(unknown(&judge(&place(true, "/srv/ops"), &policy)).contains("was not asked for"));
+    let mut blind = Facts::fresh_pve9();
+    blind.accounts.key_places.insert("ops".into(), Reading::NotAsked);
+    assert!(unknown(&judge(&blind, &policy)).contains("the file system below /home/ops"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod system;
 mod whole;
 
 use pve_harden::controls::{CATALOGUE, Control, Status, Verdict};
-use pve_harden::facts::{Facts, Reading};
+use pve_harden::facts::{Facts, KeyPlace, Reading};
 use pve_harden::profile::policy::{Admin, Host, Policy, Site, Sudo};
 
 /// A key of the site.
@@ -53,6 +53,12 @@ pub fn control(id: &str) -> &'static dyn Control {
 pub fn asked(mut facts: Facts, policy: &Policy) -> Facts {
     for path in CATALOGUE.iter().flat_map(|control| control.reads(policy)).filter(|path| !path.contains('*')) {
         facts.files.entry(path).or_insert(Reading::Absent);
+    }
+    for admin in &policy.site.admins {
+        let user = facts.accounts.users.known().and_then(|users| users.get(&admin.name));
+        let home = user.map_or_else(|| format!("/home/{}", admin.name), |user| user.home.clone());
+        let place = KeyPlace { home, exists: "/home".into(), file_system: "xfs".into(), local: true };
+        facts.accounts.key_places.entry(admin.name.clone()).or_insert(Reading::Known(place));
     }
     facts
 }

@@ -1,9 +1,11 @@
 //! Promises, shown on lab nodes with the real components.
 
 mod enforcement;
+mod expiry;
 mod faults;
 mod firewall;
 mod fleet;
+mod homes;
 mod input;
 mod packages;
 mod passwords;

@@ -1,6 +1,7 @@
 //! `accounts.*`: who administers the node, and the way in that is left when everything else fails.
 
 mod admin;
+mod ending;
 mod keys;
 mod leaver;
 mod password;
@@ -12,6 +13,7 @@ mod tests;
 mod work;
 
 pub use admin::ADMIN;
+pub use ending::{AHEAD, Ending};
 pub use password::needs_password;
 pub use root_password::ROOT_PASSWORD;
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::change::{Action, Stage};
-use crate::facts::{Facts, Group, PasswordState, Shadow, User};
+use crate::facts::{Facts, Group, PasswordState, Reading, Shadow, User};
 use crate::profile::policy::{Admin, Policy};
 
+use super::ending::{AHEAD, Ending};
 use super::keys::{self, Owner};
 use super::work::{Stop, Work, directory};
 use super::{day, login_name, password};
@@ -66,6 +67,7 @@ fn plan_new(work: &mut Work, facts: &Facts, policy: &Policy, data: &Databases, a
         )));
     }
     let home = format!("/home/{name}");
+    local_place(facts, name, &home)?;
     let groups = groups(policy, data, admin)?;
     work.saw("/etc/passwd", format!("no account {name}"), "an administrator of the site");
     work.change(
@@ -119,7 +121,9 @@ fn plan_present(
     keys::plan(work, facts, admin, &owner)?;
     let shadow = data.shadow.get(name).ok_or_else(|| format!("{name} has no line in /etc/shadow"))?;
     plan_usable(work, policy, data, (admin, user, shadow));
-    password::plan(work, facts, admin, Some(shadow))
+    password::plan(work, facts, admin, Some(shadow))?;
+    tell_ending(work, facts, data, admin, shadow);
+    Ok(())
 }
 
 /// The group that carries sudo, and the person's further ones, which must exist: a name with a typing error would make
@@ -157,6 +161,21 @@ fn plan_usable(work: &mut Work, policy: &Policy, data: &Databases, (admin, user,
     {
         work.saw(format!("/etc/shadow, {name}"), "a new password is demanded at the next login", "usable");
         work.advise(format!("{name} must log in once and set a new password, or run `chage -d -1 {name}`"));
+    }
+}
+
+/// Somebody must act before PAM turns the person away: the plan cannot choose a password.
+fn tell_ending(work: &mut Work, facts: &Facts, data: &Databases, admin: &Admin, shadow: &Shadow) {
+    let name = &admin.name;
+    let Some(ending) = Ending::of(facts, shadow) else { return };
+    let planned = work.touches_login_days(name);
+    if planned || ending.has_come(Some(data.today)) && shadow.last_change == Some(0) || data.expired(shadow) {
+        return;
+    }
+    if ending.has_come(Some(data.today + AHEAD)) {
+        let told = ending.told(Some(data.today));
+        work.saw(format!("/etc/shadow, {name}"), &told, format!("a login that lasts {AHEAD} days more"));
+        work.advise(format!("{name} will be refused although the key is right: {told}; {}", ending.way_out(admin)));
     }
 }
 
@@ -198,5 +217,23 @@ fn local_home(facts: &Facts, user: &User) -> Result<(), Stop> {
             keys.path.escape_debug()
         )));
     }
-    Ok(())
+    local_place(facts, &user.name, &user.home)
+}
+
+/// Keys that are still to be written must come to lie on a local disk as well.
+fn local_place(facts: &Facts, name: &str, home: &str) -> Result<(), Stop> {
+    let place = facts.accounts.key_places.get(name).unwrap_or(&Reading::NotAsked);
+    let place = place.required(&format!("the file system below {home}"))?;
+    if place.home != home {
+        return Err(Stop::Unknown(format!("the file system below {home} was not asked for, but {}", place.home)));
+    }
+    if place.local {
+        return Ok(());
+    }
+    Err(Stop::Refused(format!(
+        "the keys of {name} would lie on {} ({}), which is not a local disk: without network or quorum nobody could log \
+         in; keep {home} on a disk of this node",
+        place.exists.escape_debug(),
+        place.file_system.escape_debug()
+    )))
 }

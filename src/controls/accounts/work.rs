@@ -34,6 +34,14 @@ impl Work {
         self.changes.push(Change { controls, stage, summary: summary.into(), interrupts: None, action });
     }
 
+    /// Whether what was planned so far gives the account's password or its expiry a new date.
+    pub fn touches_login_days(&self, account: &str) -> bool {
+        self.changes.iter().any(|change| {
+            matches!(&change.action,
+                Action::UserPassword { name, .. } | Action::UserLock { name, .. } if name == account)
+        })
+    }
+
     /// Adds an observation with what was wanted.
     pub fn saw(&mut self, source: impl Into<String>, found: impl Into<String>, wanted: impl Into<String>) {
         self.evidence.push(Evidence::new(source, found, wanted));

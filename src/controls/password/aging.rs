@@ -27,8 +27,9 @@ static META: Meta = Meta {
               which new accounts get; /etc/shadow for the site's administrators. root, service accounts and people \
               the site does not name are not touched.",
     naive: "Expiry does not ask how somebody logs in: PAM's account check makes sshd refuse a key login when the \
-            password has expired, and after the inactive days even an interactive change is refused. An account with \
-            keys and no password gets PASS_MAX_DAYS from useradd, too, and is locked out when they are over; so \
+            password has expired, and after the inactive days even an interactive change is refused. So administrators, \
+            whose only way over the network is a key, get no inactive days: an expired password can still be changed \
+            at an interactive login. An account with keys and no password gets PASS_MAX_DAYS from useradd, too, and is locked out when they are over; so \
             administrators without a password get no maximum. Setting a maximum on a password older than that locks \
             out at once. On Debian 12 an empty date of the last change counts as expired. An expired root cannot be \
             used in a rescue, an expired service account stops its cron jobs.",
@@ -138,7 +139,7 @@ fn person(
         // The account is about to be made: useradd copies what login.defs says now.
         let finite = finite_default(facts)?;
         if managed && (admin.password.is_some() || finite) {
-            repair.changes.push(aging(policy, admin, admin.password.is_some()));
+            repair.changes.push(aging(policy, admin, admin.password.is_some().then_some(None)));
         }
         return Ok(());
     };
@@ -146,7 +147,9 @@ fn person(
     match shadow.password {
         PasswordState::Hash(_) => with_password(repair, policy, admin, shadow, today),
         // The account gets its password in this run, and with it today's date.
-        _ if managed && admin.password.is_some() => repair.changes.push(aging(policy, admin, true)),
+        _ if managed && admin.password.is_some() => {
+            repair.changes.push(aging(policy, admin, Some(shadow.inactive_days)))
+        }
         PasswordState::Locked(_) => {
             repair.evidence.push(Evidence { source, found: "password is locked".into(), wanted: None });
         }
@@ -155,7 +158,7 @@ fn person(
             let want = "no maximum: without a password an expiry would only refuse the keys";
             repair.evidence.push(Evidence::new(source, format!("no password, {found}"), want));
             if expires(shadow) {
-                repair.changes.push(aging(policy, admin, false));
+                repair.changes.push(aging(policy, admin, None));
             }
         }
     }
@@ -165,19 +168,19 @@ fn person(
 fn with_password(repair: &mut Repair, policy: &Policy, admin: &Admin, shadow: &Shadow, today: i64) {
     let want = &policy.profile.password.aging;
     let (max, min, warn) = (i64::from(want.max_days), i64::from(want.min_days), i64::from(want.warn_days));
-    let inactive = i64::from(want.inactive_days);
     let good = shadow.max_days.is_some_and(|days| days > 0 && days <= max)
         && shadow.min_days.unwrap_or(0) >= min
-        && shadow.warn_days.unwrap_or(0) >= warn
-        && shadow.inactive_days.is_some_and(|days| (0..=inactive).contains(&days));
-    let words = format!("maximum {max}, minimum {min}, warning {warn}, inactive {inactive}");
+        && shadow.warn_days.unwrap_or(0) >= warn;
+    let words = format!("maximum {max}, minimum {min}, warning {warn}");
     let source = format!("/etc/shadow, {}", admin.name);
     repair.evidence.push(Evidence::new(source, days(shadow), wanted(policy, "password.aging.max-days", words)));
     if good {
         return;
     }
     match shadow.last_change {
-        Some(day) if day > 0 && today - day <= max => repair.changes.push(aging(policy, admin, true)),
+        Some(day) if day > 0 && today - day < max => {
+            repair.changes.push(aging(policy, admin, Some(shadow.inactive_days)));
+        }
         _ => repair.advise(format!(
             "{name} should set a new password (passwd {name}) and then run again: the present one is older than {max} \
              days or of unknown age, and a maximum would refuse {name}'s key logins at once",
@@ -208,18 +211,19 @@ fn finite_default(facts: &Facts) -> Result<bool, String> {
     Ok(days.last().and_then(|days| days.parse::<i64>().ok()).is_some_and(|days| (0..NEVER).contains(&days)))
 }
 
-/// After accounts are made, so in a later stage.
-fn aging(policy: &Policy, admin: &Admin, has_password: bool) -> Change {
+/// After accounts are made, so in a later stage. `inactive` are the inactive days of an account with a password, which
+/// stay as they are: this tool never gives an administrator any, an account's key dies with them.
+fn aging(policy: &Policy, admin: &Admin, inactive: Option<Option<i64>>) -> Change {
     let want = &policy.profile.password.aging;
     let name = admin.name.clone();
     let warn_days = i64::from(want.warn_days);
-    let (summary, action) = if has_password {
+    let (summary, action) = if let Some(inactive) = inactive {
         let action = Action::UserAging {
             name: name.clone(),
             min_days: want.min_days.into(),
             max_days: want.max_days.into(),
             warn_days,
-            inactive_days: want.inactive_days.into(),
+            inactive_days: inactive.unwrap_or(-1),
         };
         (format!("{name}'s password lasts {} days", want.max_days), action)
     } else {

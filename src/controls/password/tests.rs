@@ -287,7 +287,10 @@ fn only_the_site_s_people_with_a_password_get_a_maximum() {
     let aged: Vec<(&str, i64)> = changes(&verdict)
         .iter()
         .filter_map(|change| match &change.action {
-            Action::UserAging { name, max_days, .. } => Some((name.as_str(), *max_days)),
+            Action::UserAging { name, max_days, inactive_days, .. } => {
+                assert_eq!(*inactive_days, -1, "a key would die with them");
+                Some((name.as_str(), *max_days))
+            }
             _ => None,
         })
         .collect();

@@ -1,8 +1,8 @@
 # Accounts: /etc/shadow without its hashes, sudo's view of the accounts in PVH_ACCOUNTS, their public keys and root's.
-# Uses $sshd_settings of the sshd part for AuthorizedKeysFile.
+# Uses $sshd_settings of the sshd part for AuthorizedKeysFile; adds homes that are not /home/NAME to PVH_FILES.
 # shellcheck shell=sh disable=SC2154
 
-: "${PVH_ACCOUNTS:=}" "${PVH_SALT:=}" "${sshd_settings:=}"
+: "${PVH_ACCOUNTS:=}" "${PVH_SALT:=}" "${PVH_FILES:=}" "${sshd_settings:=}"
 
 # NAME:STATE:PREFIX:LAST:MIN:MAX:WARN:INACTIVE:EXPIRE, and "#NAME:DIGEST" for root and the accounts asked for. The
 # hash reaches sha256sum through a pipe, never through argv or the environment.
@@ -98,6 +98,26 @@ home_of() {
     PVH_NAME=$1 awk -F: '$1 == ENVIRON["PVH_NAME"] { print $6; exit }' /etc/passwd
 }
 
+# key_place NAME HOME: where the key file lies or would lie: the home, what of the path exists already, its file system.
+key_place() {
+    place_at=$(timeout 5 realpath -m -- "${2%/}/.ssh/authorized_keys" 2>/dev/null) || place_at=""
+    while [ -n "$place_at" ] && [ ! -e "$place_at" ]; do place_at=${place_at%/*}; done
+    emit "place.$1" 0 "$2$pvh_newline${place_at:-/}$pvh_newline$(timeout 5 stat -f -c %T -- "${place_at:-/}" 2>/dev/null)"
+}
+
+# The policy's paths suppose /home/NAME; where passwd names another home, its paths are read instead. A pattern in a
+# home would ask for other people's files.
+read_home() {
+    case $2 in
+        "/home/$1" | *[\*\?\[]* | *[![:print:]]*) return 0 ;;
+        /?*) ;;
+        *) return 0 ;;
+    esac
+    for home_part in "" /.ssh /.ssh/authorized_keys /.ssh/authorized_keys2; do
+        PVH_FILES=$PVH_FILES$pvh_newline${2%/}$home_part
+    done
+}
+
 keys_files=$(printf '%s\n' "$sshd_settings" | sed -n 's/^authorizedkeysfile //p')
 accounts_report() {
     set -f
@@ -114,6 +134,8 @@ accounts_report() {
             run "keys.$account" keys_of "$account" "$account_home" ${keys_files:-.ssh/authorized_keys .ssh/authorized_keys2}
         fi
         [ "$account" != root ] || continue
+        read_home "$account" "$account_home"
+        key_place "$account" "${account_home:-/home/$account}"
         missing sudo "sudo.$account" || emit_quiet "sudo.$account" sudo -n -l -U "$account"
     done
     set +f

@@ -125,3 +125,16 @@ fn connected_names_are_names() {
     let facts = of("connected", "root\nops\n\nops\nbad name\n");
     assert_eq!(facts.accounts.connected.known().unwrap(), &["ops".to_owned(), "root".to_owned()].into());
 }
+
+#[test]
+fn the_place_of_keys_is_local_or_not_and_never_guessed() {
+    let place = |text: &str| of("place.ops", text).accounts.key_places["ops"].clone();
+    let known = |text: &str| place(text).known().unwrap().local;
+    assert!(known("/home/ops\n/home\next2/ext3\n"));
+    for (exists, file_system) in [("/home", "nfs"), ("/home", "cifs"), ("/home", "autofs"), ("/etc/pve/x", "ext2/ext3")]
+    {
+        assert!(!known(&format!("/home/ops\n{exists}\n{file_system}\n")), "{exists} {file_system}");
+    }
+    assert!(reason(&place("/home/ops\n/home\n\n")).contains("file system of /home"));
+    assert!(reason(&place("/home/ops\n")).contains("cannot be understood"));
+}

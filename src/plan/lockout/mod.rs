@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::{Operator, Refusal};
 use crate::change::{Action, Change};
+use crate::controls::accounts::AHEAD;
 use crate::facts::{Facts, PasswordState, Reading};
 use crate::profile::policy::{Admin, Policy};
 use planned::{Account, Planned};
@@ -28,7 +29,9 @@ pub fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[
     let address = operator_address(facts, operator);
     let mut refusals = Vec::new();
     match Planned::of(facts, changes) {
-        Ok(planned) => refusals.extend(no_way_in(&planned, policy, operator, address)),
+        Ok(planned) => refusals.extend(
+            no_way_in(&planned, policy, operator, address).or_else(|| no_way_in_soon(&planned, policy, address)),
+        ),
         Err(why) => refusals.push(refusal(
             format!("whether an administrator can still log in cannot be told: {why}"),
             "make it readable for root on the node, then plan again",
@@ -108,13 +111,53 @@ fn no_way_in(planned: &Planned<'_>, policy: &Policy, operator: &Operator, from: 
     ))
 }
 
+/// A plan may close other ways in; then the one it relies on must last until somebody looks again.
+fn no_way_in_soon(planned: &Planned<'_>, policy: &Policy, from: Option<IpAddr>) -> Option<Refusal> {
+    let soon = |admin: &Admin| way_in_ahead(planned, admin, from, AHEAD).err();
+    let reasons: Option<Vec<String>> =
+        policy.site.admins.iter().map(|admin| soon(admin).map(|why| format!("{}: {why}", admin.name))).collect();
+    let ways_out = policy.site.admins.iter().filter_map(|admin| {
+        let shadow = planned.account(&admin.name)?.shadow.as_ref().ok()?;
+        way_in(planned, admin, from).ok()?;
+        Some(planned.ending(shadow)?.way_out(admin))
+    });
+    Some(refusal(
+        format!("in {AHEAD} days no administrator could log in any more ({})", reasons?.join("; ")),
+        format!("{}; or name a further administrator in the site", ways_out.collect::<Vec<_>>().join(", ")),
+    ))
+}
+
+/// Administrators who can log in after the plan and not much longer, with the reason.
+pub fn soon_shut_out(
+    facts: &Facts,
+    policy: &Policy,
+    operator: &Operator,
+    changes: &[Change],
+) -> BTreeMap<String, String> {
+    let Ok(planned) = Planned::of(facts, changes) else { return BTreeMap::new() };
+    let from = operator_address(facts, operator);
+    let ends = |admin: &&Admin| way_in(&planned, admin, from).is_ok();
+    let reason = |admin: &Admin| way_in_ahead(&planned, admin, from, AHEAD).err().map(|why| (admin.name.clone(), why));
+    policy.site.admins.iter().filter(ends).filter_map(reason).collect()
+}
+
 /// Fingerprints with which this administrator will get in and become root, or the first obstacle.
 fn way_in(planned: &Planned<'_>, admin: &Admin, from: Option<IpAddr>) -> Result<BTreeSet<String>, String> {
+    way_in_ahead(planned, admin, from, 0)
+}
+
+/// As [`way_in`], so many days from now, if nobody does anything until then.
+fn way_in_ahead(
+    planned: &Planned<'_>,
+    admin: &Admin,
+    from: Option<IpAddr>,
+    ahead: i64,
+) -> Result<BTreeSet<String>, String> {
     let name = admin.name.as_str();
     let account = planned.account(name).ok_or("the account does not exist and the plan does not make it")?;
     let settings = planned.sshd_for(name).map_err(|why| format!("whether sshd lets it in cannot be told: {why}"))?;
     let use_pam = settings.get("usepam").is_some_and(|value| value == "yes");
-    if let Some(why) = no_session(planned, account, use_pam) {
+    if let Some(why) = no_session(planned, account, use_pam, ahead) {
         return Err(why);
     }
     let login = sshd::Login { user: name, from };
@@ -129,8 +172,8 @@ fn way_in(planned: &Planned<'_>, admin: &Admin, from: Option<IpAddr>) -> Result<
 }
 
 /// Why the account cannot hold a session whatever key it shows: shell, expiry, lock, forced password change
-/// (`pam_unix`'s account phase runs after a key login as well).
-fn no_session(planned: &Planned<'_>, account: &Account, use_pam: bool) -> Option<String> {
+/// (`pam_unix`'s account phase runs after a key login as well), all as it will be `ahead` days from now.
+fn no_session(planned: &Planned<'_>, account: &Account, use_pam: bool, ahead: i64) -> Option<String> {
     let shell = account.shell.rsplit('/').next().unwrap_or_default();
     if matches!(shell, "nologin" | "false" | "true" | "sync") {
         return Some(format!("its login shell is {}", account.shell));
@@ -138,24 +181,15 @@ fn no_session(planned: &Planned<'_>, account: &Account, use_pam: bool) -> Option
     if planned.text("/etc/nologin").is_ok_and(|text| text.is_some()) {
         return Some("/etc/nologin is there, which keeps everybody but root out".into());
     }
-    let aging = match &account.shadow {
-        Ok(aging) => aging,
+    let shadow = match &account.shadow {
+        Ok(shadow) => shadow,
         Err(why) => return Some(format!("whether it is locked or expired cannot be told: {why}")),
     };
-    if !use_pam && matches!(aging.password, PasswordState::Locked(_) | PasswordState::None) {
+    if !use_pam && matches!(shadow.password, PasswordState::Locked(_) | PasswordState::None) {
         return Some("it is locked, and with `UsePAM no` sshd refuses locked accounts".into());
     }
-    let today = planned.today;
-    if aging.expires.is_some_and(|day| day >= 0 && today.is_none_or(|today| day <= today)) {
-        return Some("the account is expired".into());
-    }
-    if aging.last_change == Some(0) {
-        return Some("it must change its password at the next login, which a command over SSH cannot".into());
-    }
-    let (changed, max) = (aging.last_change?, aging.max_days.filter(|max| (0..99_999).contains(max))?);
-    today
-        .is_none_or(|today| changed + max < today)
-        .then(|| format!("its password would be older than {max} days, so PAM asks for a new one at login"))
+    let ending = planned.ending(shadow)?;
+    ending.has_come(planned.today.map(|today| today + ahead)).then(|| ending.told(planned.today))
 }
 
 fn outside_management(policy: &Policy, address: Option<IpAddr>) -> Option<Refusal> {

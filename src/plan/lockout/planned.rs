@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::{Action, Change, FileImage, SshdExpectation, Validate};
-use crate::facts::{CaseKind, Facts, FileKind, PasswordState, Reading, SshdSettings, SudoRights};
+use crate::controls::accounts::Ending;
+use crate::facts::{CaseKind, Facts, FileKind, PasswordState, Reading, Shadow, SshdSettings, SudoRights};
 
 /// Facts with changes laid over them.
 pub struct Planned<'a> {
@@ -31,20 +32,7 @@ pub struct Account {
     /// Made by this plan.
     pub created: bool,
     /// Password and aging; `Err` says why they cannot be told.
-    pub shadow: Result<Aging, String>,
-}
-
-/// What decides whether PAM lets a session begin.
-#[derive(Clone, Debug)]
-pub struct Aging {
-    /// Kind of password.
-    pub password: PasswordState,
-    /// Days since 1970; 0 forces a change.
-    pub last_change: Option<i64>,
-    /// Maximum age in days.
-    pub max_days: Option<i64>,
-    /// Account expiry in days since 1970.
-    pub expires: Option<i64>,
+    pub shadow: Result<Shadow, String>,
 }
 
 /// Mode and owner of something that will be there.
@@ -100,35 +88,55 @@ impl<'a> Planned<'a> {
             Action::UserGroups { name, join, leave } => self.regroup(name, join, leave),
             Action::UserPassword { name, .. } => {
                 let today = self.today;
-                self.age(name, |aging| {
-                    aging.password = PasswordState::Hash(String::new());
-                    aging.last_change = today;
+                self.age(name, |shadow| {
+                    shadow.password = PasswordState::Hash(String::new());
+                    shadow.last_change = today;
                 });
             }
-            Action::UserLock { name, locked } => self.age(name, |aging| aging.lock(*locked)),
+            Action::UserLock { name, locked } => self.age(name, |shadow| lock(shadow, *locked)),
             Action::UserShell { name, shell } => {
                 if let Some(user) = self.users.get_mut(name) {
                     user.shell.clone_from(shell);
                 }
             }
-            Action::UserAging { name, max_days, .. } => {
-                self.age(name, |aging| aging.max_days = (*max_days >= 0).then_some(*max_days));
-            }
+            Action::UserAging { name, max_days, inactive_days, .. } => self.age(name, |shadow| {
+                shadow.max_days = (*max_days >= 0).then_some(*max_days);
+                shadow.inactive_days = (*inactive_days >= 0).then_some(*inactive_days);
+            }),
             Action::PamProfiles { .. } | Action::Sysctl { .. } | Action::Unit { .. } => {}
         }
     }
 
     fn create(&mut self, name: &str, shell: &str, home: &str, groups: &[String]) {
-        let aging = Aging { password: PasswordState::None, last_change: self.today, max_days: None, expires: None };
+        let shadow = Shadow {
+            password: PasswordState::None,
+            last_change: self.today,
+            min_days: None,
+            max_days: self.useradd_max_days(),
+            warn_days: None,
+            inactive_days: None,
+            expires: None,
+            hash_digest: None,
+        };
         let account = Account {
             home: home.into(),
             shell: shell.into(),
             primary_group: Some(name.into()),
             created: true,
-            shadow: Ok(aging),
+            shadow: Ok(shadow),
         };
         self.users.insert(name.into(), account);
         self.regroup(name, groups, &[]);
+    }
+
+    /// What useradd copies from login.defs as it is today: the plan's own change of that file comes later.
+    fn useradd_max_days(&self) -> Option<i64> {
+        let text = self.facts.text("/etc/login.defs");
+        let last = text.known()?.lines().rev().find_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next() == Some("PASS_MAX_DAYS")).then(|| words.next()).flatten()
+        });
+        last?.parse().ok()
     }
 
     fn regroup(&mut self, name: &str, join: &[String], leave: &[String]) {
@@ -142,10 +150,15 @@ impl<'a> Planned<'a> {
         }
     }
 
-    fn age(&mut self, name: &str, change: impl FnOnce(&mut Aging)) {
-        if let Some(Account { shadow: Ok(aging), .. }) = self.users.get_mut(name) {
-            change(aging);
+    fn age(&mut self, name: &str, change: impl FnOnce(&mut Shadow)) {
+        if let Some(Account { shadow: Ok(shadow), .. }) = self.users.get_mut(name) {
+            change(shadow);
         }
+    }
+
+    /// When PAM stops letting an account in; `None` when it never does.
+    pub fn ending(&self, shadow: &Shadow) -> Option<Ending> {
+        Ending::of(self.facts, shadow)
     }
 
     /// The account with this name.
@@ -248,16 +261,14 @@ impl<'a> Planned<'a> {
     }
 }
 
-impl Aging {
-    /// `usermod -L -e 1`, or `usermod -U -e ''`.
-    fn lock(&mut self, locked: bool) {
-        self.expires = locked.then_some(1);
-        self.password = match (std::mem::replace(&mut self.password, PasswordState::None), locked) {
-            (PasswordState::Hash(kind), true) => PasswordState::Locked(kind),
-            (PasswordState::Locked(kind), false) => PasswordState::Hash(kind),
-            (other, _) => other,
-        };
-    }
+/// `usermod -L -e 1`, or `usermod -U -e ''`.
+fn lock(shadow: &mut Shadow, locked: bool) {
+    shadow.expires = locked.then_some(1);
+    shadow.password = match (std::mem::replace(&mut shadow.password, PasswordState::None), locked) {
+        (PasswordState::Hash(kind), true) => PasswordState::Locked(kind),
+        (PasswordState::Locked(kind), false) => PasswordState::Hash(kind),
+        (other, _) => other,
+    };
 }
 
 fn accounts(facts: &Facts) -> Result<BTreeMap<String, Account>, String> {
@@ -271,17 +282,7 @@ fn accounts(facts: &Facts) -> Result<BTreeMap<String, Account>, String> {
         created: false,
         shadow: match &shadow {
             Err(why) => Err(why.clone()),
-            Ok(shadow) => shadow.get(&user.name).map_or_else(
-                || Err("/etc/shadow has no line for it".into()),
-                |line| {
-                    Ok(Aging {
-                        password: line.password.clone(),
-                        last_change: line.last_change,
-                        max_days: line.max_days,
-                        expires: line.expires,
-                    })
-                },
-            ),
+            Ok(shadow) => shadow.get(&user.name).cloned().ok_or_else(|| "/etc/shadow has no line for it".into()),
         },
     };
     Ok(users.iter().map(|(name, user)| (name.clone(), account(user))).collect())

@@ -351,10 +351,63 @@ fn an_expired_account() {
 }
 
 #[test]
-fn an_expiry_in_the_future_is_fine() {
+fn a_login_that_ends_soon() {
+    let soon = "in 30 days no administrator could log in any more";
+    refused(settled(), |case| shadow_of(case, |line| line.expires = Some(TODAY + 30)), soon);
+    let aged = |line: &mut Shadow| (line.last_change, line.max_days) = (Some(TODAY - 340), Some(365));
+    refused(settled(), |case| shadow_of(case, aged), "its password gets older than 365 days on 2025-12-03");
+    let planned = |case: &mut Case| {
+        shadow_of(case, |line| line.last_change = Some(TODAY - 340));
+        case.changes.push(change("password.aging", Stage::Services, aging("ops", 365)));
+    };
+    refused(settled(), planned, soon);
+    let short = |case: &mut Case| {
+        let text = "PASS_MAX_DAYS\t99999\n# PASS_MAX_DAYS 7\nPASS_MAX_DAYS\t14\n";
+        case.facts.files.insert("/etc/login.defs".into(), regular(text, 0o644, "root"));
+    };
+    refused(fresh(), short, "older than 14 days");
+}
+
+#[test]
+fn the_way_out_of_a_login_that_ends_soon() {
     let mut case = settled();
-    shadow_of(&mut case, |line| line.expires = Some(TODAY + 1));
+    shadow_of(&mut case, |line| (line.last_change, line.max_days) = (Some(TODAY - 340), Some(365)));
+    insta::assert_snapshot!(ask(&case)[0].way_out, @"`passwd ops` sets a new password; or name a further administrator in the site");
+    shadow_of(&mut case, |line| (line.max_days, line.expires) = (Some(-1), Some(TODAY + 3)));
+    insta::assert_snapshot!(ask(&case)[0].way_out, @"`chage -E -1 ops` takes the expiry date away; or name a further administrator in the site");
+}
+
+#[test]
+fn a_login_that_lasts_is_fine() {
+    for days in [(Some(TODAY - 334), Some(365), None), (Some(TODAY), Some(365), Some(TODAY + 31))] {
+        let mut case = settled();
+        shadow_of(&mut case, |line| (line.last_change, line.max_days, line.expires) = days);
+        assert_eq!(ask(&case), [], "{days:?}");
+    }
+}
+
+#[test]
+fn a_plan_that_takes_the_end_away_is_fine() {
+    let mut case = settled();
+    shadow_of(&mut case, |line| (line.last_change, line.max_days) = (Some(TODAY - 400), Some(365)));
+    case.changes.push(change("password.aging", Stage::Services, aging("ops", -1)));
     assert_eq!(ask(&case), []);
+}
+
+#[test]
+fn one_login_that_ends_soon_is_told_when_another_lasts() {
+    let mut case = settled();
+    let mut bob = case.policy.site.admins[0].clone();
+    bob.name = "bob".into();
+    case.policy.site.admins.push(bob);
+    shadow_of(&mut case, |line| line.expires = Some(TODAY + 5));
+    assert_eq!(ask(&case).len(), 1, "bob does not exist");
+    let soon = soon_shut_out(&case.facts, &case.policy, &case.operator, &case.changes);
+    assert_eq!(soon.into_iter().collect::<Vec<_>>(), [("ops".into(), "the account expires on 2025-11-13".into())]);
+}
+
+fn aging(name: &str, max_days: i64) -> Action {
+    Action::UserAging { name: name.into(), min_days: 1, max_days, warn_days: 7, inactive_days: -1 }
 }
 
 #[test]
@@ -366,9 +419,7 @@ fn a_forced_password_change() {
 fn aging_that_makes_the_password_too_old() {
     let spoil = |case: &mut Case| {
         shadow_of(case, |line| line.last_change = Some(TODAY - 400));
-        let aging =
-            Action::UserAging { name: "ops".into(), min_days: 1, max_days: 365, warn_days: 7, inactive_days: 30 };
-        case.changes.push(change("password.aging", Stage::Services, aging));
+        case.changes.push(change("password.aging", Stage::Services, aging("ops", 365)));
     };
     refused(settled(), spoil, "older than 365 days");
 }

@@ -66,7 +66,7 @@ pub struct AgingPolicy {
     pub min_days: u32,
     /// `PASS_WARN_AGE`.
     pub warn_days: u32,
-    /// Days after expiry until an account is disabled.
+    /// Days after expiry until a new account is disabled; never the site's admins.
     pub inactive_days: u32,
 }
 
