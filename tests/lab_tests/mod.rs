@@ -13,3 +13,4 @@ mod people;
 mod power;
 mod runs;
 mod spine;
+mod wheel;

@@ -34,6 +34,27 @@ web_settles() {
     done
 }
 
+# what_broke: names what answered before the first change and does not now, or what the firewall's proof says is wrong;
+# nothing when all is well.
+what_broke() {
+    broke_firewall=$(firewall_complaint)
+    [ -z "$broke_firewall" ] || {
+        echo "$broke_firewall"
+        return
+    }
+    if [ -e "$DIR/baseline.web" ] && ! web_answers; then
+        echo 'port 8006 answered before and does not answer now'
+        return
+    fi
+    [ -s "$DIR/baseline.peers" ] || return 0
+    while read -r broke_name broke_address broke_rest; do
+        grep -qxF -- "$broke_name $broke_address" "$DIR/baseline.peers" && echo "$broke_name $broke_address $broke_rest"
+    done <"$DIR/peers" >"$DIR/peers.again"
+    peers_reachable "$DIR/peers.again" >"$DIR/peers.now"
+    broke_peers=$(grep -vxF -f "$DIR/peers.now" -- "$DIR/baseline.peers" | cut -d' ' -f1 | tr '\n' ' ')
+    [ -z "$broke_peers" ] || echo "root's key login between this node and ${broke_peers% } worked before and does not now"
+}
+
 # peers_reachable FILE: a line "NAME ADDRESS" for each peer in the list that takes root's key in BatchMode from here,
 # and from which root's key is taken here. As PVE itself calls ssh (pve-cluster src/PVE/SSHInfo.pm). All at once: an
 # isolated link answers nothing for long.
@@ -102,9 +123,28 @@ forget_proof_user() {
     ! getent passwd pve-harden-proof >/dev/null
 }
 
+# Which program asks PAM for a password on this node: su, or chsh where su is kept from most people (pam_wheel, mode). Both
+# read it from standard input and go through common-auth.
+password_program() {
+    if [ -n "$(find /usr/bin/su -perm -4001 2>/dev/null)" ] && ! grep -qE '^[^#]*pam_wheel' /etc/pam.d/su; then
+        echo su
+    elif [ -n "$(find /usr/bin/chsh -perm -4001 2>/dev/null)" ] && grep -q '^@include common-auth' /etc/pam.d/chsh; then
+        echo chsh
+    fi
+}
+
 # su asks PAM only when somebody else than root calls it. Its session starts a systemd of its own, which takes a busy
-# node its time.
+# node its time. chsh asks the account itself, and gives it the shell that it has.
 password_login() { # PASSWORD
-    printf '%s\n' "$1" | timeout 60 setpriv --reuid=nobody --regid=nogroup --clear-groups --reset-env -- \
-        su pve-harden-proof -c true >/dev/null 2>&1
+    case $(password_program) in
+    su)
+        printf '%s\n' "$1" | timeout 60 setpriv --reuid=nobody --regid=nogroup --clear-groups --reset-env -- \
+            su pve-harden-proof -c true >/dev/null 2>&1
+        ;;
+    chsh)
+        printf '%s\n' "$1" | timeout 60 setpriv --reuid=pve-harden-proof --regid=nogroup --clear-groups --reset-env -- \
+            chsh -s /bin/sh >/dev/null 2>&1
+        ;;
+    *) return 1 ;;
+    esac
 }

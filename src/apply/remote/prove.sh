@@ -19,27 +19,9 @@ if [ "$TASK" != commit ]; then
     : >"$DIR/proved.$TASK" && emit proof 0 "$WHO"
     exit 0
 fi
-complaint=$(firewall_complaint)
-if [ -n "$complaint" ]; then
-    emit proof 1 "$complaint"
-    exit 0
-fi
-
-if [ -e "$DIR/baseline.web" ] && ! web_answers; then
-    emit proof 1 'port 8006 answered before and does not answer now'
-    exit 0
-fi
-if [ -s "$DIR/baseline.peers" ]; then
-    while read -r peer_name peer_address peer_rest; do
-        grep -qxF -- "$peer_name $peer_address" "$DIR/baseline.peers" && echo "$peer_name $peer_address $peer_rest"
-    done <"$DIR/peers" >"$DIR/peers.again"
-    peers_reachable "$DIR/peers.again" >"$DIR/peers.now"
-    missing=$(grep -vxF -f "$DIR/peers.now" -- "$DIR/baseline.peers" | cut -d' ' -f1 | tr '\n' ' ')
-else
-    missing=
-fi
-if [ -n "$missing" ]; then
-    emit proof 1 "root's key login between this node and $missing worked before and does not now"
+broken=$(what_broke)
+if [ -n "$broken" ]; then
+    emit proof 1 "$broken"
     exit 0
 fi
 if commit "$WHO"; then

@@ -34,7 +34,13 @@ fn a_second_run_is_refused_and_the_first_unharmed() {
     assert_eq!(node.outcome(), "open");
     let said = node.lab.exec(node.name, &format!("pve-harden-confirm {id}"));
     assert_eq!(said.status, 4, "root at the console is nobody of the site: {}", said.stderr);
-    node.lab.ssh(node.name, &[], &format!("sudo pve-harden-confirm {id}")).exits(0);
+    let confirm = || node.lab.ssh(node.name, &[], &format!("sudo pve-harden-confirm {id}"));
+    node.on("systemctl stop pveproxy.service");
+    let said = confirm().exits(4);
+    assert!(said.stderr.contains("is not committed: port 8006 answered before and does not answer now"), "{said:?}");
+    assert_eq!(node.outcome(), "open");
+    node.on("systemctl start pveproxy.service");
+    eventually(PATIENCE, "8006 answers and the run is committed", || confirm().status == 0);
     let said = end(first).exits(0);
     assert!(said.stdout.contains(&id), "{}", said.stdout);
     assert_eq!(node.assert_safe("confirmed by hand"), "committed");
