@@ -15,10 +15,11 @@ use crate::profile::policy::Digests;
 use crate::transport::Program;
 use crate::transport::quote;
 
-const SCRIPTS: [(&str, &str); 7] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("lib.sh", include_str!("remote/lib.sh")),
     ("proofs.sh", include_str!("remote/proofs.sh")),
     ("firewall.sh", include_str!("remote/firewall.sh")),
+    ("units.sh", include_str!("remote/units.sh")),
     ("apply.sh", include_str!("remote/apply.sh")),
     ("undo.sh", include_str!("remote/undo.sh")),
     ("pve-harden-undo", include_str!("remote/pve-harden-undo")),

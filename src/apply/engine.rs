@@ -1,6 +1,7 @@
 //! Follows a run from this side: hands the node its folder, reads its journal, gives the proofs by fresh logins, and
 //! when the link is lost finds out what the node did by itself. The node needs none of this to end in a safe state.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -76,7 +77,14 @@ pub enum Outcome {
         /// What made it do so.
         why: String,
     },
-    /// Part of the undo failed, or nobody could tell.
+    /// The node put everything back but what is named, and goes on trying.
+    UndoFailed {
+        /// Which steps and why.
+        what: String,
+        /// What made it undo.
+        why: String,
+    },
+    /// Nobody could tell.
     NeedsHands {
         /// What is known.
         why: String,
@@ -145,7 +153,7 @@ pub async fn drive_through<N: Node, G: Gates>(
         };
     let (sender, mut frames) = mpsc::unbounded_channel();
     let deadline = Instant::now() + BEFORE_GUARD;
-    let mut state = State { run, cause: None, undo_failed: None, deadline, armed: false, wants_out: false };
+    let mut state = State { run, cause: None, undo_failed: BTreeSet::new(), deadline, armed: false, wants_out: false };
     let follow = node.follow(program, sender);
     tokio::pin!(follow);
     let mut link = None;
@@ -240,7 +248,8 @@ struct State<'a> {
     run: &'a Run,
     /// First reason for an undo.
     cause: Option<String>,
-    undo_failed: Option<String>,
+    /// Of the newest try: "NUMBER why".
+    undo_failed: BTreeSet<String>,
     /// When the node's guard fires at the latest.
     deadline: Instant,
     /// The node has something to undo.
@@ -290,8 +299,13 @@ impl State<'_> {
             }
             Event::Undoing { by } => {
                 self.cause.get_or_insert_with(|| undo_reason(by).into());
+                self.undo_failed.clear();
             }
-            Event::UndoFailed { text } => self.undo_failed = Some(text.clone()),
+            Event::UndoFailed { text } => {
+                self.undo_failed.insert(text.clone());
+            }
+            // The guard's own try counts: the first is made by whatever failed, and the guard follows it at once.
+            Event::GaveUp { by } if by == "guard" => return Some(self.half_undone()),
             Event::Committed { .. } => return Some(Outcome::Committed),
             Event::Undone => return Some(Outcome::RolledBack { why: self.why() }),
             Event::Refused { word, why } => return Some(Outcome::Refused { word: word.clone(), why: why.clone() }),
@@ -309,6 +323,16 @@ impl State<'_> {
             Event::Window { .. } if !self.run.manual => Some(Wanted::Proof("commit")),
             _ => None,
         }
+    }
+
+    fn half_undone(&self) -> Outcome {
+        let named = |text: &String| match text.split_once(' ') {
+            Some((number, why)) if number.parse::<u32>().is_ok() => format!("step {number}: {why}"),
+            Some((_, why)) => why.to_owned(),
+            None => text.clone(),
+        };
+        let what = self.undo_failed.iter().map(named).collect::<Vec<_>>().join("; ");
+        Outcome::UndoFailed { what, why: self.why() }
     }
 
     fn why(&self) -> String {
@@ -429,8 +453,11 @@ async fn learn<N: Node>(node: &N, state: &mut State<'_>, lost: &str, mut told: i
         sleep_until((Instant::now() + pause).min(state.deadline + AFTER_DEADLINE)).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
-    let failed = state.undo_failed.take().map(|text| format!("part of the undo failed: {text}; ")).unwrap_or_default();
-    Outcome::NeedsHands { why: format!("{failed}the outcome could not be learned: {newest}") }
+    if state.undo_failed.is_empty() {
+        Outcome::NeedsHands { why: format!("the outcome could not be learned: {newest}") }
+    } else {
+        state.half_undone()
+    }
 }
 
 fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut impl FnMut(&Entry)) -> Option<Outcome> {
@@ -440,9 +467,13 @@ fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut i
             .find(|frame| frame.name == name && frame.status == 0)
             .map(|frame| String::from_utf8_lossy(&frame.body))
     };
+    let mut half_undone = None;
     for entry in journal::parse_all(&body("journal").unwrap_or_default()) {
         let decided = state.settle(&entry);
-        if decided.is_some() {
+        if matches!(decided, Some(Outcome::UndoFailed { .. })) {
+            // A later try may have done better.
+            half_undone = decided;
+        } else if decided.is_some() {
             told(&entry);
             if matches!(decided, Some(Outcome::RolledBack { .. })) && state.cause.is_none() {
                 return Some(Outcome::RolledBack { why: lost.to_owned() });
@@ -458,194 +489,10 @@ fn read_status(state: &mut State<'_>, frames: &[Frame], lost: &str, told: &mut i
         // Decided, but whoever decided was cut off before the journal had it.
         "committed" => Some(Outcome::Committed),
         "undone" => Some(Outcome::RolledBack { why: state.cause.clone().unwrap_or_else(|| lost.to_owned()) }),
+        "undoing" => half_undone,
         _ => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::collections::VecDeque;
-
-    use super::*;
-
-    /// Answers from a script; remembers what it was asked.
-    #[derive(Default)]
-    struct Fake {
-        journal: Vec<&'static str>,
-        /// Ends the connection after the journal instead of keeping it open.
-        cut: bool,
-        fresh: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
-        web: RefCell<VecDeque<bool>>,
-        run: RefCell<VecDeque<Result<Vec<Frame>, String>>>,
-        asked: RefCell<Vec<String>>,
-        after_run: Vec<&'static str>,
-        waiting: RefCell<Option<mpsc::UnboundedSender<Frame>>>,
-    }
-
-    fn frame(name: &str, status: i32, body: &str) -> Frame {
-        Frame { name: name.into(), status, body: body.into() }
-    }
-
-    impl Node for Fake {
-        type Error = String;
-
-        async fn follow(&self, _: &Program, frames: mpsc::UnboundedSender<Frame>) -> Result<(), String> {
-            for line in &self.journal {
-                frames.send(frame("journal", 0, line)).map_err(|error| error.to_string())?;
-            }
-            if self.cut {
-                return Err("connection reset".into());
-            }
-            *self.waiting.borrow_mut() = Some(frames);
-            std::future::pending().await
-        }
-
-        async fn run(&self, _: &Program) -> Result<Vec<Frame>, String> {
-            self.asked.borrow_mut().push("run".into());
-            let waiting = self.waiting.borrow().clone();
-            if let Some(frames) = waiting {
-                for line in &self.after_run {
-                    let _ = frames.send(frame("journal", 0, line));
-                }
-            }
-            self.run.borrow_mut().pop_front().unwrap_or_else(|| Ok(Vec::new()))
-        }
-
-        async fn web(&self) -> bool {
-            self.web.borrow_mut().pop_front().unwrap_or(false)
-        }
-
-        async fn fresh(&self, login: &Login, _: &Program) -> Result<Vec<Frame>, String> {
-            self.asked.borrow_mut().push(format!("fresh {login:?}"));
-            let answer = self.fresh.borrow_mut().pop_front().unwrap_or_else(|| Err("refused".into()));
-            let waiting = self.waiting.borrow().clone();
-            if let (Ok(_), Some(frames)) = (&answer, waiting) {
-                let _ = frames.send(frame("journal", 0, "9 committed ops"));
-            }
-            answer
-        }
-    }
-
-    fn order(manual: bool) -> Run {
-        Run { id: "20260101T000000Z-0001".into(), login: Login::Admin("ops".into()), manual, web: true }
-    }
-
-    async fn outcome(node: &Fake, manual: bool) -> Outcome {
-        drive(node, &Program::new(""), &order(manual), std::future::pending(), |_| ()).await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_window_is_answered_by_a_fresh_login() {
-        let node = Fake { journal: vec!["1 armed 60", "2 window 60"], ..Fake::default() };
-        node.fresh.borrow_mut().push_back(Ok(vec![frame("proof", 0, "ops")]));
-        assert_eq!(outcome(&node, false).await, Outcome::Committed);
-        assert_eq!(*node.asked.borrow(), ["fresh Admin(\"ops\")"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refused_fresh_login_undoes_at_once_and_names_the_cause() {
-        let node = Fake {
-            journal: vec!["1 armed 60", "2 window 60"],
-            after_run: vec!["3 undoing operator", "4 undone"],
-            ..Fake::default()
-        };
-        assert_eq!(
-            outcome(&node, false).await,
-            Outcome::RolledBack { why: "the proof by a new login failed: refused".into() }
-        );
-        assert_eq!(*node.asked.borrow(), ["fresh Admin(\"ops\")", "run"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn port_8006_must_answer_where_it_did_before() {
-        let firewall = || Fake {
-            journal: vec!["1 armed 60", "2 settling firewall 150", "3 proved rules", "4 proof firewall 60"],
-            after_run: vec!["5 undoing operator", "6 undone"],
-            ..Fake::default()
-        };
-        let node = firewall();
-        node.web.borrow_mut().extend([true, false, false, false]);
-        let why = "port 8006 answered from here before the run and does not now";
-        assert_eq!(outcome(&node, false).await, Outcome::RolledBack { why: why.into() });
-        assert_eq!(*node.asked.borrow(), ["run"], "no login may leave the mark");
-
-        // Slow to come back, or never there: the login decides.
-        for web in [&[true, false, true][..], &[false]] {
-            let node = firewall();
-            node.web.borrow_mut().extend(web);
-            node.fresh.borrow_mut().push_back(Ok(vec![frame("proof", 0, "ops")]));
-            assert_eq!(outcome(&node, false).await, Outcome::Committed);
-            assert!(node.web.borrow().is_empty());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failed_step_is_the_cause() {
-        let node = Fake {
-            journal: vec!["1 armed 60", "2 fail 003 visudo: bad", "3 undoing failure", "4 undone"],
-            ..Fake::default()
-        };
-        assert_eq!(outcome(&node, false).await, Outcome::RolledBack { why: "step 3: visudo: bad".into() });
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_cut_link_is_answered_from_the_journal() {
-        let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
-        node.run.borrow_mut().extend([
-            Err("no route".into()),
-            Ok(vec![frame("journal", 0, "1 armed 60\n5 undoing guard\n6 undone\n"), frame("outcome", 0, "undone")]),
-        ]);
-        assert_eq!(
-            outcome(&node, false).await,
-            Outcome::RolledBack { why: "no fresh login confirmed the run in time".into() }
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_never_reached_the_node_changed_nothing() {
-        let node = Fake { journal: vec![], cut: true, ..Fake::default() };
-        node.run.borrow_mut().push_back(Ok(vec![frame("outcome", 0, "absent")]));
-        assert!(matches!(outcome(&node, false).await, Outcome::Refused { word, .. } if word == "lost"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_node_that_stays_away_needs_hands() {
-        let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
-        node.run.borrow_mut().extend((0..200).map(|_| Err("no route".to_owned())));
-        let Outcome::NeedsHands { why } = outcome(&node, false).await else { panic!("expected needs-hands") };
-        assert!(why.contains("no route"), "{why}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_outcome_counts_when_the_journal_was_not_finished() {
-        for (word, expected) in
-            [("committed", Outcome::Committed), ("undone", Outcome::RolledBack { why: "connection reset".into() })]
-        {
-            let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
-            let answer = vec![frame("journal", 0, "1 armed 60\n"), frame("outcome", 0, word)];
-            node.run.borrow_mut().push_back(Ok(answer));
-            assert_eq!(outcome(&node, false).await, expected);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_undo_that_fails_is_told_and_not_waited_for() {
-        let began = Instant::now();
-        let node = Fake {
-            journal: vec!["1 armed 60", "2 fail 003 x", "3 undoing failure", "4 undo-failed 002 no space"],
-            ..Fake::default()
-        };
-        let Outcome::NeedsHands { why } = outcome(&node, false).await else { panic!("expected needs-hands") };
-        assert!(why.contains("002 no space"), "{why}");
-        assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_interrupt_undoes() {
-        let node =
-            Fake { journal: vec!["1 armed 60"], after_run: vec!["3 undoing operator", "4 undone"], ..Fake::default() };
-        let result = drive(&node, &Program::new(""), &order(false), async {}, |_| ()).await;
-        assert_eq!(result, Outcome::RolledBack { why: "interrupted".into() });
-    }
-}
+mod tests;

@@ -101,6 +101,11 @@ pub enum Event {
         /// Which and why.
         text: String,
     },
+    /// An undo ended with something undone left; the guard tries again.
+    GaveUp {
+        /// As in [`Event::Undoing`].
+        by: String,
+    },
     /// Everything is as it was.
     Undone,
     /// Nothing was changed.
@@ -183,6 +188,7 @@ fn parse_event(text: &str) -> Option<Event> {
         "restored" => Event::Restored { step: first.parse().ok()? },
         "kept" => Event::Kept { text: rest.into() },
         "undo-failed" => Event::UndoFailed { text: rest.into() },
+        "gave-up" => Event::GaveUp { by: first.into() },
         "undone" => Event::Undone,
         "refused" => Event::Refused { word: first.into(), why: second.into() },
         _ => return None,

@@ -290,6 +290,13 @@ pub fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
         Outcome::RolledBack { why } => {
             Error::msg(Kind::RolledBack, why).state(format!("{node} was rolled back and is as it was before run {id}"))
         }
+        Outcome::UndoFailed { what, why } => {
+            let state = format!("{node} is not wholly undone; everything else of run {id} was put back");
+            Error::msg(Kind::NeedsHands, format!("{what} (undone because: {why})")).state(state).hint(
+                "take the obstacle away at the node's console and run /usr/local/sbin/pve-harden-undo; the node itself \
+                 tries again every minute",
+            )
+        }
         Outcome::NeedsHands { why } => {
             Error::msg(Kind::NeedsHands, why).state(format!("the state of {node} is not known (run {id})"))
         }
@@ -343,7 +350,7 @@ impl<'a> Teller<'a> {
             Event::Undone => What::Undone,
             Event::Note { text } | Event::Kept { text } => What::Note { text: text.clone() },
             Event::Fail { why, .. } => What::Note { text: format!("failed: {why}") },
-            Event::UndoFailed { text } => What::Note { text: format!("the undo failed: {text}") },
+            Event::UndoFailed { text } => What::Note { text: format!("not undone: {text}") },
             _ => return,
         };
         self.connector.tell(&meta.node, what);

@@ -2,6 +2,7 @@
 //! what they were unless the run was confirmed.
 
 mod every_step;
+mod half_undone;
 mod node;
 mod people;
 mod rollback;

@@ -203,6 +203,69 @@ async fn an_unconfirmed_run_is_undone_by_the_node_itself() {
     similar_asserts(&before, &lab.fingerprint("pve1"));
 }
 
+/// One unit that starts with another and has a second name, one that does not start.
+const UNITS: &str = "cd /etc/systemd/system
+for name in one two off; do
+    printf '[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=lab-%s.target\\n' $name >lab-$name.service
+done
+printf 'Also=lab-two.service\\nAlias=lab-alias.service\\n' >>lab-one.service
+systemctl daemon-reload
+systemctl -q enable --now lab-one.service lab-two.service";
+
+fn units(lab: &Lab) -> String {
+    let units = "lab-one.service lab-two.service lab-off.service";
+    lab.on("pve1", &format!("systemctl is-enabled {units}; systemctl is-active {units}; true")).replace('\n', " ")
+}
+
+#[tokio::test]
+async fn units_run_and_start_as_before() {
+    let Some(lab) = Lab::up("runs-units", &["pve1"], &[]) else { return };
+    lab.on("pve1", UNITS);
+    let before = (units(&lab), lab.fingerprint("pve1"));
+    assert_eq!(before.0, "enabled enabled disabled active active inactive ");
+    let ways = ways(&lab).await;
+    let mut plan = spine(&lab, CLOSED);
+    for (unit, verb) in [("lab-one.service", UnitVerb::DisableNow), ("lab-off.service", UnitVerb::EnableNow)] {
+        plan.changes.push(change(Stage::Services, Action::Unit { unit: unit.into(), verb }));
+    }
+    plan.changes.sort_by_key(|change| change.stage);
+    let changed = "disabled disabled enabled inactive active active ";
+
+    let undone = "20260101T000000Z-0001";
+    let program = bundle::program(&plan, &order(undone, "apply", 20)).unwrap();
+    let (outcome, entries) = ways.drive(&program, undone, Login::Admin("nobody".into())).await;
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?} {}", told(&entries));
+    assert_eq!(units(&lab), before.0);
+    similar_asserts(&before.1, &lab.fingerprint("pve1"));
+
+    // Committed, then a rollback that nobody confirms, then one that somebody does.
+    let id = "20260101T000001Z-0002";
+    let program = bundle::program(&plan, &order(id, "apply", 60)).unwrap();
+    let (outcome, entries) = ways.drive(&program, id, Login::Admin("ops".into())).await;
+    assert_eq!(outcome, Outcome::Committed, "{}", told(&entries));
+    assert_eq!(units(&lab), changed);
+    let after = lab.fingerprint("pve1");
+    for (back, login) in
+        [("20260101T000002Z-0003", Login::Admin("nobody".into())), ("20260101T000003Z-0004", Login::Anybody)]
+    {
+        let records = history::parse(&ways.connection.run(&history::program(), Limits::default()).await.unwrap());
+        let rollback = history::choose(&records, None).unwrap();
+        let mut order = order(back, "rollback", 20);
+        order.meta.undoes = vec![id.into()];
+        let program = bundle::rollback_program(&order, &rollback.steps, false).unwrap();
+        let (outcome, entries) = ways.drive(&program, back, login.clone()).await;
+        if login == Login::Anybody {
+            assert_eq!(outcome, Outcome::Committed, "{}", told(&entries));
+            assert_eq!(units(&lab), before.0);
+            similar_asserts(&before.1, &lab.fingerprint("pve1"));
+        } else {
+            assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?} {}", told(&entries));
+            assert_eq!(units(&lab), changed, "{}", told(&entries));
+            similar_asserts(&after, &lab.fingerprint("pve1"));
+        }
+    }
+}
+
 fn told(entries: &[Entry]) -> String {
     let lines: Vec<String> = entries.iter().map(|entry| format!("{} {:?}", entry.time, entry.event)).collect();
     lines.join("\n")

@@ -5,6 +5,8 @@
 DIR=$(cd "${0%/*}" && pwd) || exit 1
 # shellcheck source=src/apply/remote/lib.sh
 . "$DIR/lib.sh"
+# shellcheck source=src/apply/remote/units.sh
+. "$DIR/units.sh"
 # shellcheck source=/dev/null
 . "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW SETTLE_WINDOW CONFIRM GATE_WINDOW
 # shellcheck source=src/apply/remote/firewall.sh
@@ -175,7 +177,7 @@ save_step() { # NUMBER KIND ARGUMENTS…
         ;;
     unit)
         printf '%s\n' "$@" >"$DIR/before/$entry/arguments"
-        systemctl show -p ActiveState,UnitFileState --value "$1" >"$DIR/before/$entry/unit"
+        save_unit "$DIR/before/$entry" "$1" "$2"
         ;;
     restore) save_restore "$entry" "$1" "$2" ;;
     *)
@@ -197,7 +199,10 @@ save_restore() {
             printf '%s=%s\n' "$setting" "$(cat "$(setting_path "$setting")")"
         done <"$restore_from/settings" >"$DIR/before/$1/settings"
         ;;
-    unit) ;;
+    unit)
+        sed -n 1p "$restore_from/arguments" >"$DIR/before/$1/restored-unit"
+        save_unit "$DIR/before/$1" "$(cat "$DIR/before/$1/restored-unit")" "$(sed -n 2p "$restore_from/arguments")"
+        ;;
     packages | pam-profiles)
         # shellcheck disable=SC2086
         save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES
@@ -272,6 +277,7 @@ run_step() { # NUMBER KIND ARGUMENTS…
     kind=$2
     shift 2
     journal "begin $STEP"
+    unit_begins "$DIR/before/$STEP" || fail 'the state of units could not be written down'
     # What a step starts does not inherit the lock.
     if step_output=$("step_$(printf '%s' "$kind" | tr - _)" "$@" 2>&1 9>&-); then
         after_step "$kind" "$@"
@@ -288,7 +294,11 @@ after_step() { # KIND ARGUMENTS…
         home_listing "$5" >"$DIR/before/$STEP/home.listing.new" &&
             mv -T "$DIR/before/$STEP/home.listing.new" "$DIR/before/$STEP/home.listing"
         ;;
-    unit) [ "$3" != reload ] || [ "$2" != ssh.service ] || RELOADS="$RELOADS $2" ;;
+    unit)
+        [ "$3" != reload ] || [ "$2" != ssh.service ] || RELOADS="$RELOADS $2"
+        unit_is_left "$DIR/before/$STEP"
+        ;;
+    restore) unit_is_left "$DIR/before/$STEP" ;;
     esac
     # shellcheck disable=SC2086
     case $1 in

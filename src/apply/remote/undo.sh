@@ -13,6 +13,8 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 . "$DIR/proofs.sh"
 # shellcheck source=src/apply/remote/firewall.sh
 . "$DIR/firewall.sh"
+# shellcheck source=src/apply/remote/units.sh
+. "$DIR/units.sh"
 MODE=${1:-console}
 cd / || exit 1
 FAILED=
@@ -160,26 +162,19 @@ undo_unit() { # ENTRY
     unit=$(sed -n 1p "$1/arguments")
     verb=$(sed -n 2p "$1/arguments")
     case $verb in
-    reload | try-restart) [ "$(sed -n 1p "$1/unit")" != active ] || RELOADS="$RELOADS $unit" ;;
-    enable-now | disable-now)
-        booted || return 0
-        case $(sed -n 2p "$1/unit") in
-        enabled) systemctl -q enable "$unit" ;;
-        disabled) systemctl -q disable "$unit" ;;
-        esac
-        case $MODE in boot-*) return 0 ;; esac
-        case $(sed -n 1p "$1/unit") in
-        active) systemctl start "$unit" ;;
-        *) systemctl stop "$unit" ;;
-        esac
-        ;;
+    reload | try-restart) [ "$(cat "$1/active")" != active ] || RELOADS="$RELOADS $unit" ;;
+    *) restore_unit "$1" "$unit" ;;
     esac
 }
 
 # The undo of a rollback's step: what the rollback overwrote comes back.
 undo_restore() { # ENTRY
+    undo_restore_status=0
     if [ -e "$1/path" ]; then
-        restore_path "$1"
+        restore_path "$1" || undo_restore_status=1
+    fi
+    if [ -e "$1/links" ]; then
+        restore_unit "$1" "$(cat "$1/restored-unit")" || undo_restore_status=1
     fi
     if [ -d "$1/home" ]; then
         restored_run=$(sed -n 1p "$1/arguments")
@@ -190,7 +185,8 @@ undo_restore() { # ENTRY
     RELOADS="$RELOADS ssh.service"
     TOUCHED_ACCOUNTS="$DIR/before/accounts"
     TOUCHED_PAM="$DIR/before/pam"
-    restore_settings "$1"
+    restore_settings "$1" || undo_restore_status=1
+    return "$undo_restore_status"
 }
 
 # ---- accounts and PAM as objects --------------------------------------------------------------------------------
@@ -337,8 +333,11 @@ undo_all() {
         last_stage=$stage
         entry_arguments="$DIR/before/$number/arguments"
         in_scope "$DIR/before/$number" || continue
-        undo_entry "$DIR" "$number" >/dev/null 2>"$DIR/undo.error" || complain "$number" "$(cat "$DIR/undo.error")"
-        journal "restored $number"
+        if undo_entry "$DIR" "$number" >/dev/null 2>"$DIR/undo.error"; then
+            journal "restored $number"
+        else
+            complain "$number" "$(cat "$DIR/undo.error")"
+        fi
     done
     reload_units
     settle_firewall
@@ -352,9 +351,11 @@ undo_all() {
     return 0
 }
 
-# The guard tries again and again, ever less often.
+# The guard tries again and again, ever less often; whoever waits elsewhere is told after its first try. While it waits
+# a person may try.
 finish() {
     if [ -n "$FAILED" ]; then
+        journal "gave-up $MODE"
         # pam_motd reads with the rights of whoever logs in.
         [ -d /run/motd.d ] || mkdir -m 0755 /run/motd.d 2>/dev/null
         motd_firewall=
@@ -363,6 +364,7 @@ finish() {
         chmod 0644 /run/motd.d/pve-harden 2>/dev/null
         echo x >>"$DIR/attempts"
         tries=$(wc -l <"$DIR/attempts")
+        exec 7>&- 9>&-
         [ "$MODE" != guard ] || sleep "$((tries < 12 ? tries * 5 : 60))"
         exit 1
     fi
