@@ -206,6 +206,7 @@ fn request(policy: &Policy) -> Result<gather::Request> {
     request.files = plan::reads(policy);
     request.packages = plan::packages(policy);
     plan::ask(policy, &mut request);
+    request.peer_versions = policy.profile.ssh.crypto.enabled;
     Ok(request)
 }
 

@@ -135,6 +135,8 @@ pub struct Request {
     pub modules: BTreeSet<String>,
     /// Whether apt is asked what an upgrade would bring: about a second of the node's time.
     pub pending: bool,
+    /// Whether the cluster's online members are asked for their OpenSSH version.
+    pub peer_versions: bool,
     /// How far back root's logins are counted.
     pub history_days: u32,
 }
@@ -159,6 +161,7 @@ impl Request {
             sysctl: BTreeSet::new(),
             modules: BTreeSet::new(),
             pending: false,
+            peer_versions: false,
             history_days: 30,
         }
     }
@@ -185,6 +188,7 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_SYSCTL", request.sysctl.iter().filter(|name| is_setting(name)));
     assign(&mut text, "PVH_MODULES", request.modules.iter().filter(|name| is_setting(name)));
     assign(&mut text, "PVH_PENDING", request.pending.then_some("yes"));
+    assign(&mut text, "PVH_PEER_VERSIONS", request.peer_versions.then_some("yes"));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);
     assign(&mut text, "PVH_TEXT_LIMIT", [super::files::LIMIT.to_string()]);
     for part in PARTS {

@@ -425,6 +425,10 @@ pub struct Sshd {
     pub includes_dropins: Reading<bool>,
     /// Algorithms this sshd knows, by `ssh -Q` name (kex, cipher, mac, `HostKeyAlgorithms`); the probe names them.
     pub algorithms: BTreeMap<String, BTreeSet<String>>,
+    /// (major, minor) of the OpenSSH that answered at another member's address; only members that were online and
+    /// answered, and only when asked for.
+    #[serde(default)]
+    pub peer_versions: BTreeMap<IpAddr, (u32, u32)>,
     /// Public host keys: path of the private key → `SHA256:…`.
     #[serde(default)]
     pub host_keys: BTreeMap<String, String>,

@@ -23,6 +23,7 @@ pub(super) fn parse(
         cases: cases(sections, notes),
         includes_dropins: super::text_of(files, MAIN_FILE).and_then(|text| includes_dropins(&text)),
         algorithms: algorithms(sections),
+        peer_versions: peer_versions(sections),
         host_keys: host_keys(files),
     }
 }
@@ -36,6 +37,16 @@ fn version(text: &str) -> Result<(u32, u32), String> {
         Some((major.parse().ok()?, minor.parse().ok()?))
     };
     text.lines().find_map(parse).ok_or_else(|| format!("no OpenSSH version in {}", shown(text)))
+}
+
+/// `sshd.peers`: ADDRESS VERSION lines; what is neither says nothing.
+fn peer_versions(sections: Sections<'_>) -> BTreeMap<IpAddr, (u32, u32)> {
+    let line = |line: &str| {
+        let (address, banner) = line.split_once(' ')?;
+        Some((address.parse().ok()?, version(banner).ok()?))
+    };
+    let text = sections.text("sshd.peers");
+    text.known().map(|text| text.lines().filter_map(line).collect()).unwrap_or_default()
 }
 
 /// `sshd -T`: `keyword value` lines; repeated keywords are joined by newlines.

@@ -86,6 +86,14 @@ fn a_hardened_cluster_keeps_the_root_ssh_its_members_need() {
         }
     }
     lab.harden(&["plan"]).exits(0);
+    // What the members' sshd are is read in the same program, where a control asks for it.
+    let file = lab.site.with_file_name("pve1.json");
+    lab.harden(&["capture", "pve1", "--profile", "strict", "-o", file.to_str().unwrap()]).exits(0);
+    let capture: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let peers = capture["sections"]["sshd.peers"]["body"]["text"].as_str().unwrap();
+    for peer in &nodes[1..] {
+        assert!(peers.contains(&format!("{} OpenSSH_10.", lab.address(peer))), "{peers}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! `ssh.crypto`.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use ssh_key::PublicKey;
 
 use crate::controls::{Meta, Reference, Severity, Status};
@@ -22,8 +25,8 @@ const META: Meta = Meta {
     why: "Traffic recorded today can be broken later where the key exchange was not made for quantum computers, and \
           encrypt-and-MAC, SHA-1 and short RSA keys are the parts of SSH that have been attacked in practice.",
     checked: "The lists that `sshd -T` prints hold only wanted names; names this OpenSSH does not know are left out, \
-              and in a cluster each list keeps a name that OpenSSH 9.2 (PVE 8) and 10 (PVE 9) both know, which is what \
-              two such nodes agree on. Sizes of the RSA host key, root's keys and the administrators' keys against `required-rsa-size`.",
+              and in a cluster each list keeps a name that every member's OpenSSH knows: the version that an online \
+              member's sshd says, else 9.2 (PVE 8). Sizes of the RSA host key, root's keys and the administrators' keys against `required-rsa-size`.",
     naive: "Lists from a guide for OpenSSH 10 stop sshd 9.2 from starting: it does not know mlkem768x25519-sha256. \
             Dropping rsa-sha2 host keys cuts a cluster apart, because peers know each other by the RSA key only. \
             PVE's own ssh client asks for AES first, so one AES cipher must stay. Clusters that began with 2048-bit \
@@ -42,8 +45,13 @@ const META: Meta = Meta {
 
 const HOST_KEY: &str = "/etc/ssh/ssh_host_rsa_key.pub";
 
-/// Names that PVE 9's OpenSSH 10 has and PVE 8's 9.2 has not; all other names of the shipped profiles are in both.
-const NOT_IN_9_2: [&str; 1] = ["mlkem768x25519-sha256"];
+/// Names that came after PVE 8's OpenSSH 9.2, with the release that brought them (OpenSSH's release notes); all other
+/// names of the shipped profiles are older.
+const SINCE: [(&str, Version); 2] = [("mlkem768x25519-sha256", (9, 9)), ("sntrup761x25519-sha512", (9, 9))];
+/// What a member is taken for that could not be asked: PVE 8.
+const OLDEST: Version = (9, 2);
+
+type Version = (u32, u32);
 
 const RSA: [&str; 2] = ["rsa-sha2-512", "rsa-sha2-256"];
 
@@ -175,6 +183,41 @@ fn refused(why: impl Into<String>) -> Status {
     Status::Refused { why: why.into() }
 }
 
+/// Another member and the OpenSSH it runs, if its sshd said.
+struct Member<'a> {
+    name: &'a str,
+    version: Option<Version>,
+}
+
+impl Member<'_> {
+    fn knows(&self, name: &str) -> bool {
+        let since = SINCE.iter().find(|(new, _)| *new == name);
+        since.is_none_or(|(_, since)| self.version.unwrap_or(OLDEST) >= *since)
+    }
+}
+
+impl std::fmt::Display for Member<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.version {
+            Some((major, minor)) => write!(f, "OpenSSH {major}.{minor} of {}", self.name.escape_debug()),
+            None => write!(
+                f,
+                "OpenSSH 9.2 of a PVE 8 member ({} could not be asked, so it may be one)",
+                self.name.escape_debug()
+            ),
+        }
+    }
+}
+
+/// The other members.
+fn members<'a>(node: &Node<'a>) -> Vec<Member<'a>> {
+    let said = &node.facts.sshd.peer_versions;
+    let peers = node.facts.cluster.known().map(|cluster| cluster.peers.as_slice()).unwrap_or_default();
+    let version =
+        |addresses: &BTreeSet<IpAddr>| addresses.iter().filter_map(|address| said.get(address)).min().copied();
+    peers.iter().map(|peer| Member { name: &peer.name, version: version(&peer.addresses) }).collect()
+}
+
 /// Lists with which somebody could not connect any more.
 fn unusable_lists(node: &Node) -> Option<Status> {
     for list in LISTS.iter().filter(|list| list.asked(node)) {
@@ -185,10 +228,9 @@ fn unusable_lists(node: &Node) -> Option<Status> {
         if known.is_empty() {
             return Some(refused(format!("this node's OpenSSH knows none of the names in `{}`", list.key)));
         }
-        let shared = |name: &&str| !NOT_IN_9_2.contains(name);
-        if node.clustered() && !known.iter().any(shared) {
+        if let Some(member) = members(node).into_iter().find(|member| !known.iter().any(|name| member.knows(name))) {
             return Some(refused(format!(
-                "`{}` leaves only {}, which OpenSSH 9.2 of a PVE 8 member does not know; add a name both know",
+                "`{}` leaves only {}, which {member} does not know; add an older name",
                 list.key,
                 known.join(", ")
             )));

@@ -1,9 +1,9 @@
-# sshd: version, effective settings, one question per case, algorithms.
+# sshd: version, effective settings, one question per case, algorithms; versions of other members' sshd.
 # Uses $own_addresses of the system part.
 # shellcheck shell=sh disable=SC2020,SC2154
 
 : "${PVH_ACCOUNTS:=}" "${PVH_PROBES:=}" "${PVH_OUTSIDE:=}" "${PVH_OTHER:=nobody}" "${PVH_CASES:=}"
-: "${own_addresses:=}" "${PVH_CASE_LIMIT:=400}"
+: "${own_addresses:=}" "${PVH_CASE_LIMIT:=400}" "${PVH_PEER_VERSIONS:=}"
 
 sshd_settings=""
 
@@ -59,6 +59,26 @@ peer_addresses() {
         $0 == "--" { peers = 1; next }
         !peers { for (i = 1; i < NF; i++) if ($i ~ /^inet6?$/) { split($(i + 1), a, "/"); own[a[1]] = 1 } next }
         $2 ~ /^[0-9a-fA-F.:]+$/ && $2 ~ /[.:]/ && $2 !~ /^127\./ && $2 != "::1" && !($2 in own) && !seen[$2]++ { print $2 }'
+}
+
+# One address of each member that is online, as .members has it, without the node's own.
+online_peers() {
+    [ -f /etc/pve/.members ] || return 0
+    online_list=$(head -c 262144 /etc/pve/.members | tr ',{}' '\n\n\n' | awk '
+        /"online"/ { online = /: *1/ }
+        /"ip"/ && online { gsub(/.*: *"|".*/, ""); print; online = 0 }')
+    [ -z "$online_list" ] || peer_addresses | grep -xF -e "$online_list" | head -n 32
+}
+
+# ADDRESS VERSION a line: what sshd says before any login. All at once, and one connection each.
+peer_versions() {
+    set -f
+    # shellcheck disable=SC2046
+    set -- $(online_peers)
+    set +f
+    [ $# -gt 0 ] || return 0
+    timeout 6 ssh-keyscan -T 2 -t rsa -- "$@" 2>&1 </dev/null | head -c 65536 |
+        sed -n 's/^# \(.*\):22 SSH-2\.0-\(OpenSSH_[0-9][0-9.]*\).*/\1 \2/p'
 }
 
 # KIND USER ADDRESS a line.
@@ -123,4 +143,5 @@ sshd_report() {
 peer_list=$(peer_words)
 names_list=$(peer_names)
 emit names 0 "$names_list"
+[ -z "$PVH_PEER_VERSIONS" ] || emit sshd.peers 0 "$(peer_versions)"
 missing sshd sshd.version sshd.global || sshd_report

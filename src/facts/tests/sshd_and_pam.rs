@@ -125,3 +125,11 @@ fn a_stack_that_cannot_be_followed_is_unreadable() {
     }
     assert_eq!(rules(&facts, "leaf"), ["auth required pam_a.so "]);
 }
+
+#[test]
+fn other_members_versions_are_read_or_left_out() {
+    let text = "10.0.0.2 OpenSSH_9.2p1\nfd00::3 OpenSSH_10.0\n10.0.0.4 OpenSSH_x\nname OpenSSH_9.2\n10.0.0.5\n";
+    let versions = of("sshd.peers", text).sshd.peer_versions;
+    assert_eq!(versions, [("10.0.0.2".parse().unwrap(), (9, 2)), ("fd00::3".parse().unwrap(), (10, 0))].into());
+    assert!(of("hostname", "pve1").sshd.peer_versions.is_empty());
+}

@@ -1,5 +1,7 @@
 //! `ssh.crypto`.
 
+use pve_harden::controls::Status;
+
 use super::{Node, OTHER, PEER};
 use crate::controls::{control, policy, refusal};
 
@@ -20,6 +22,21 @@ fn a_cluster_keeps_a_name_that_both_releases_know() {
     facts.sshd.algorithms.get_mut("kex").unwrap().extend(algorithms);
     let verdict = control("ssh.crypto").evaluate(&facts, &node.policy);
     assert!(refusal(&verdict).contains("OpenSSH 9.2"));
+
+    let peers = facts.cluster.known().unwrap().peers.clone();
+    assert_eq!(peers.len(), 2);
+    for peer in &peers {
+        facts.sshd.peer_versions.insert(*peer.addresses.first().unwrap(), (10, 0));
+    }
+    let verdict = control("ssh.crypto").evaluate(&facts, &node.policy);
+    assert!(!matches!(verdict.status, Status::Refused { .. }), "every member knows it: {verdict:?}");
+    let pve3 = *peers[1].addresses.first().unwrap();
+    facts.sshd.peer_versions.insert(pve3, (9, 2));
+    let verdict = control("ssh.crypto").evaluate(&facts, &node.policy);
+    assert!(refusal(&verdict).contains(&format!("OpenSSH 9.2 of {} does not", peers[1].name)), "{verdict:?}");
+    facts.sshd.peer_versions.remove(&pve3);
+    let verdict = control("ssh.crypto").evaluate(&facts, &node.policy);
+    assert!(refusal(&verdict).contains(&format!("{} could not be asked", peers[1].name)), "{verdict:?}");
 }
 
 #[test]
