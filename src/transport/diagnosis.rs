@@ -3,6 +3,9 @@
 use super::error::Error;
 use super::sanitize;
 
+/// Characters of [`spoken`].
+const SPOKEN: usize = 2000;
+
 /// Who was called, for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Callee<'a> {
@@ -47,6 +50,15 @@ pub(super) fn diagnose(stderr: &str, callee: &Callee<'_>) -> Error {
         return Error::Throttled { host, detail };
     }
     Error::Unreachable { host, detail }
+}
+
+/// What ssh and the node said on standard error, without the chatter of `ssh -v`; at most [`SPOKEN`] characters.
+pub(super) fn spoken(stderr: &str) -> String {
+    let chatter = ["debug1: ", "OpenSSH_", "Authenticated to ", "Transferred: sent ", "Bytes per second: sent "];
+    // The launcher's first question; a refusal is told by its frame.
+    let asks = |line: &str| line == "sudo: a password is required";
+    let kept = stderr.lines().filter(|line| !asks(line) && !chatter.iter().any(|start| line.starts_with(start)));
+    sanitize::tail(kept.collect::<Vec<_>>().join("\n").as_bytes(), SPOKEN)
 }
 
 /// Whether the last key that a server took led to no login (`ssh -v`). A jump host's login comes before the node's.
@@ -141,6 +153,15 @@ mod tests {
 
     fn throttled(detail: &str) -> Error {
         Error::Throttled { host: "pve1".into(), detail: detail.into() }
+    }
+
+    #[test]
+    fn the_chatter_of_a_verbose_ssh_is_not_spoken() {
+        let stderr = "OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025\ndebug1: Reading configuration data /x\r\n\
+                      Authenticated to pve1 ([10.0.0.1]:22) using \"publickey\".\r\nsh: 1: dash: not found\n\
+                      Transferred: sent 2600, received 2900 bytes, in 0.1 seconds\nBytes per second: sent 1, received 2\n";
+        assert_eq!(spoken(stderr), "sh: 1: dash: not found");
+        assert_eq!(spoken(""), "");
     }
 
     #[test]

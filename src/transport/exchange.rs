@@ -14,8 +14,8 @@ use super::program::{Nonce, Program};
 use super::sanitize;
 use crate::secret::Secret;
 
-/// Characters of standard error kept for messages.
-const STDERR_SHOWN: usize = 2000;
+/// Characters of a node's words kept for messages.
+const WORDS_SHOWN: usize = 2000;
 /// Bytes of standard error kept while it is read.
 const STDERR_KEPT: usize = 16 << 10;
 /// How long standard error may stay open after standard output has ended.
@@ -28,7 +28,8 @@ pub(super) struct Pipes<I, O, E> {
     pub stderr: E,
 }
 
-/// How an exchange ended without an error of its own.
+/// How an exchange ended without an error of its own. `stderr` is for [`super::diagnosis`]; what a person reads of it
+/// goes through [`super::diagnosis::spoken`].
 #[derive(Debug)]
 pub(super) enum Ending {
     /// The `end` frame came.
@@ -77,7 +78,7 @@ where
             }
         }
     };
-    let said = sanitize::tail(&kept, STDERR_SHOWN);
+    let said = sanitize::tail(&kept, STDERR_KEPT);
     match ending? {
         Ending::Complete { code, .. } => Ok(Ending::Complete { code, stderr: said }),
         Ending::Cut { noise, started, .. } => Ok(Ending::Cut { noise, started, stderr: said }),
@@ -135,7 +136,7 @@ fn launcher_error(frame: &Frame) -> Error {
     let body = String::from_utf8_lossy(&frame.body);
     let (user, words) = body.split_once('\n').unwrap_or_default();
     let user = sanitize::line(user).into_owned();
-    let detail = sanitize::tail(words.as_bytes(), STDERR_SHOWN);
+    let detail = sanitize::tail(words.as_bytes(), WORDS_SHOWN);
     match frame.status {
         1 => Error::SudoMissing { user },
         2 if !sudo_forbids(&detail) => Error::SudoPassword { user },

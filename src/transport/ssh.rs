@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::askpass::{Reply, serve};
 use super::client;
+use super::diagnosis::spoken;
 use super::error::Error;
 use super::exchange::{Ending, Pipes, exchange};
 use super::frames::{Frame, Limits};
@@ -137,7 +138,8 @@ impl Connection {
         };
         match exchange(Pipes { stdin, stdout, stderr }, program, sudo, limits, on_frame).await? {
             Ending::Cut { stderr, .. } if self.session.check().await.is_err() => {
-                Err(Error::Lost(if stderr.is_empty() { "the ssh master has ended".into() } else { stderr }))
+                let said = spoken(&stderr);
+                Err(Error::Lost(if said.is_empty() { "the ssh master has ended".into() } else { said }))
             }
             ending => conclude(ending),
         }
@@ -213,8 +215,9 @@ async fn fresh_once(
 ) -> Result<Vec<Frame>, Error> {
     let mut attempt = Attempt::prepare(target, credentials, operator).await?;
     let mut command = client::ssh(target, credentials.methods, operator, attempt.path())?;
+    // Only a verbose ssh tells a login that PAM closed from one that sshd never let begin.
     command
-        .args(["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ControlPersist=no"])
+        .args(["-v", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ControlPersist=no"])
         .args(["--", target.destination(), &program::command()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -249,7 +252,7 @@ async fn fresh_once(
         let code = timeout(FAREWELL, ssh.wait()).await.ok().and_then(Result::ok).and_then(|status| status.code());
         // 255 is ssh's own failure; none is a signal, which is ours after a refusal at the desk.
         if code.is_none_or(|code| code == 255) {
-            return Err(if *started { Error::Lost(stderr.clone()) } else { attempt.failure(target, stderr) });
+            return Err(if *started { Error::Lost(spoken(stderr)) } else { attempt.failure(target, stderr) });
         }
     }
     conclude(ending)?;
@@ -259,9 +262,10 @@ async fn fresh_once(
 pub(super) fn conclude(ending: Ending) -> Result<(), Error> {
     match ending {
         Ending::Complete { code: 0, .. } | Ending::Stopped => Ok(()),
-        Ending::Complete { code, stderr } => Err(Error::Remote { code, stderr_tail: stderr }),
+        Ending::Complete { code, stderr } => Err(Error::Remote { code, stderr_tail: spoken(&stderr) }),
         Ending::Cut { noise, started, stderr } => {
-            let said = if stderr.is_empty() { String::new() } else { format!("; it says: {stderr}") };
+            let said = spoken(&stderr);
+            let said = if said.is_empty() { said } else { format!("; it says: {said}") };
             Err(Error::Garbage(if started {
                 format!("it ended before its last frame{said}")
             } else {

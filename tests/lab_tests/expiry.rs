@@ -1,6 +1,10 @@
 //! What PAM's account phase does to logins with a key, on real nodes, and that the tool knows of it beforehand.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pve_harden::transport::{Credentials, Limits, Methods, Operator, Program, Target, fresh_run};
 
 use crate::support::lab::{Lab, Said};
 
@@ -45,12 +49,34 @@ fn the_tool_knows_before(lab: &Lab) {
     assert_eq!(lab.on("pve1", "getent shadow ops | cut -d: -f5,7"), "365:\n", "the tool gave no inactive days");
 }
 
+/// A login that PAM closes is not taken for one that sshd turned away for now, which would be waited for.
+async fn a_fresh_login_names_it_at_once(lab: &Lab) {
+    lab.on("pve1", "chage -E 1 ops");
+
+    let target = Target {
+        user: Some("ops".into()),
+        ssh_config: Some(lab.ssh_config.clone()),
+        identity: Some(lab.admin_key()),
+        ..Target::new(lab.address("pve1"))
+    };
+    let credentials = Credentials { methods: Methods::KeyOnly, ..Credentials::default() };
+    let operator = Arc::new(Operator::absent().through(env!("CARGO_BIN_EXE_pve-harden")));
+    let began = Instant::now();
+    let said = fresh_run(&target, &credentials, &operator, &Program::new("emit x 0"), Limits::default()).await;
+    let error = said.unwrap_err().to_string();
+    assert!(error.contains("the key was accepted, and then the node closed the connection"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    lab.on("pve1", "chage -E -1 ops");
+    fresh_run(&target, &credentials, &operator, &Program::new("emit x 0"), Limits::default()).await.unwrap();
+}
+
 fn expiry(test: &str, options: &[&str]) {
     let Some(lab) = Lab::up(test, &["pve1"], options) else { return };
     lab.harden(&["apply", "pve1", "--yes"]).exits(0);
     lab.on("pve1", "usermod -p '$6$salt$x' ops && useradd -D | grep -q INACTIVE=45");
     an_old_password_stops_commands_and_inactive_days_everything(&lab);
     the_tool_knows_before(&lab);
+    tokio::runtime::Runtime::new().unwrap().block_on(a_fresh_login_names_it_at_once(&lab));
 }
 
 #[test]

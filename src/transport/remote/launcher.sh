@@ -16,10 +16,17 @@ $2"
 }
 [ "$(id -u)" -ne 0 ] || exec sh -c "$1" sh "$me" no "${SSH_CONNECTION-}" "$nonce"
 command -v sudo >/dev/null 2>&1 || refuse 1 ""
-why=$(sudo -n sh -c : 2>&1 </dev/null) && exec sudo -n sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}" "$nonce"
-[ -n "$password" ] || refuse 2 "$why"
+# A sudo that needs a password says so, reads nothing and ends with 1, which the loader never does.
+sudo -n sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}" "$nonce"
+status=$?
+[ "$status" -eq 1 ] || exit "$status"
+[ -n "$password" ] || refuse 2 "$(sudo -n sh -c : 2>&1 </dev/null)"
 password=$(printf %s "$password" | base64 -d)
-# One line, then end of file: sudo cannot take what follows for a second try. It still asks PAM a second time, without
-# a password, and pam_faillock counts that one, too; a login cannot stop a sudo that runs as root.
+# sudo asks again after a wrong password, and pam_faillock counts each time. So a wrong one is found out before (7 is
+# PAM_AUTH_ERR), and the answer that is none counts for it, once.
+printf "%s\0" "$password" | unix_chkpwd "$me" nonull >/dev/null 2>&1
+[ "$?" -ne 7 ] || refuse 3 "$(sudo -k -S -p "" sh -c : 2>&1 </dev/null)
+incorrect password attempt"
+# One line, then end of file: sudo cannot take what follows for a second try.
 why=$(printf "%s\n" "$password" | sudo -k -S -p "" sh -c : 2>&1) || refuse 3 "$why"
 { printf "%s\n" "$password"; exec cat; } | sudo -k -S -p "" sh -c "$1" sh "$me" yes "${SSH_CONNECTION-}" "$nonce"
