@@ -61,7 +61,7 @@ impl Kind {
             Self::Busy => "wait for the other run, or see `pve-harden history HOST`",
             Self::RolledBack => "read the cause above, then plan again; `pve-harden history HOST` has the journal",
             Self::NeedsHands => "at the node's console run: /usr/local/sbin/pve-harden-undo",
-            Self::Internal => "please report this with the output of the same command with -vv",
+            Self::Internal => "please report this with the output of the same command with -v",
         }
     }
 }

@@ -38,7 +38,7 @@ With several nodes the highest code wins.";
 /// Options of every verb.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
-    /// Say more on standard error; twice for even more
+    /// Say more on standard error
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "General")]
     pub verbose: u8,
     /// Never use colour (as the environment variable `NO_COLOR`)

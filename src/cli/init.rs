@@ -30,7 +30,7 @@ pub struct InitArgs {
     /// Public key file of this administrator, repeatable
     #[arg(long, value_name = "FILE")]
     pub key_file: Vec<PathBuf>,
-    /// How the administrator becomes root: nopasswd, or password (asked for when the account is made)
+    /// How the administrator becomes root: nopasswd, or password (asked for when the account is made); without a terminal nopasswd
     #[arg(long, value_name = "MODE", value_parser = parse_sudo)]
     pub sudo: Option<Sudo>,
     /// File to write
@@ -86,7 +86,6 @@ fn require_flags(args: &InitArgs) -> Result<()> {
         ("--management", args.management.is_empty()),
         ("--admin", args.admin.is_none()),
         ("--key-file", args.key_file.is_empty()),
-        ("--sudo", args.sudo.is_none()),
     ];
     let missing: Vec<&str> = flags.into_iter().filter(|(_, open)| *open).map(|(flag, _)| flag).collect();
     if missing.is_empty() {
@@ -94,7 +93,7 @@ fn require_flags(args: &InitArgs) -> Result<()> {
     }
     let error = Error::msg(Kind::Usage, format!("there is no terminal to ask on: give {}", missing.join(", ")));
     Err(error.state("nothing was written").hint(
-        "e.g. pve-harden init --host pve1=192.0.2.10 --management 192.0.2.0/24 --admin ops --key-file ~/.ssh/id_ed25519.pub --sudo nopasswd",
+        "e.g. pve-harden init --host pve1=192.0.2.10 --management 192.0.2.0/24 --admin ops --key-file ~/.ssh/id_ed25519.pub",
     ))
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::style::{Palette, Tone};
-use crate::apply::history::{Record, Rollback};
+use crate::apply::history::{Record, Rollback, SavedStep};
 use crate::sanitize;
 
 /// A block per run, oldest first.
@@ -48,7 +48,7 @@ pub fn rollback(node: &str, rollback: &Rollback<'_>, palette: Palette) -> String
         let _ = writeln!(text, "{}", palette.paint(Tone::Heading, &format!("{node}: run {id} is taken back")));
         for step in run.steps.iter().rev() {
             if rollback.steps.iter().any(|(id, number)| *id == run.id && *number == step.number) {
-                let _ = writeln!(text, "  {} {}", sanitize::line(&step.kind), sanitize::line(&step.subject));
+                let _ = writeln!(text, "  - {}", sanitize::line(&step_line(run, step)));
             }
         }
         let installed = run.installed();
@@ -59,6 +59,17 @@ pub fn rollback(node: &str, rollback: &Rollback<'_>, palette: Palette) -> String
     text
 }
 
+/// In the words of the plan; a run whose record cannot be read has the node's words only.
+fn step_line(run: &Record, step: &SavedStep) -> String {
+    let place = step.number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let summary = place.and_then(|place| run.meta.as_ref()?.changes.get(place)).filter(|summary| !summary.is_empty());
+    match summary {
+        Some(summary) if step.subject.starts_with('/') => format!("{}: {summary}", step.subject),
+        Some(summary) => summary.clone(),
+        None => format!("{} {}", step.kind, step.subject),
+    }
+}
+
 fn outcome_words(outcome: &str) -> String {
     match outcome {
         "open" => "waits for its confirmation".into(),
@@ -66,5 +77,42 @@ fn outcome_words(outcome: &str) -> String {
         "rolled-back" => "was rolled back".into(),
         "undoing" => "its undo is not finished".into(),
         other => sanitize::line(other).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::bundle::Meta;
+    use crate::apply::journal;
+
+    #[test]
+    fn a_rollback_is_told_in_the_words_of_the_plan() {
+        let step = |number: &str, kind: &str, subject: &str| SavedStep {
+            number: number.into(),
+            kind: kind.into(),
+            subject: subject.into(),
+        };
+        let meta = serde_json::json!({
+            "version": 1, "id": "r1", "verb": "apply", "node": "pve1", "operator": "o", "from": null, "login": "root",
+            "tool": "1", "profiles": [], "digests": crate::profile::policy::Digests::default(), "seal": "", "reason": null,
+            "started": "2026-01-01T00:00:00Z", "changes": ["install sudo", "account ops", "keys of ops"],
+        });
+        let run = Record {
+            id: "r1".into(),
+            outcome: "committed".into(),
+            meta: serde_json::from_value::<Meta>(meta).ok(),
+            journal: journal::parse_all("1 note installs sudo=1.9"),
+            steps: vec![
+                step("001", "packages", ""),
+                step("002", "user", "ops Ops /bin/bash /home/ops"),
+                step("003", "file", "/home/ops/.ssh/authorized_keys"),
+                step("004", "unit", "ssh.service reload"),
+            ],
+            changed: Vec::new(),
+        };
+        let steps = run.steps.iter().rev().map(|step| (run.id.clone(), step.number.clone())).collect();
+        let shown = rollback("pve1", &Rollback { runs: vec![&run], steps }, Palette::PLAIN);
+        insta::assert_snapshot!(shown, @"");
     }
 }

@@ -63,8 +63,8 @@ fn init_without_a_terminal_names_its_flags() {
     exit 2
     -- stderr
     error: nothing was written
-    cause: there is no terminal to ask on: give --management, --admin, --key-file, --sudo
-    hint: e.g. pve-harden init --host pve1=192.0.2.10 --management 192.0.2.0/24 --admin ops --key-file ~/.ssh/id_ed25519.pub --sudo nopasswd
+    cause: there is no terminal to ask on: give --management, --admin, --key-file
+    hint: e.g. pve-harden init --host pve1=192.0.2.10 --management 192.0.2.0/24 --admin ops --key-file ~/.ssh/id_ed25519.pub
     ");
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use pve_harden::change::Action;
 use pve_harden::controls::{CATALOGUE, Status};
 use pve_harden::facts::Facts;
 
@@ -87,4 +88,33 @@ fn every_control_can_be_waived_by_its_id() {
         let id = control.meta().id;
         assert!(leaves.contains(&format!("{id}.enabled")), "a profile has no table [{id}] with `enabled`");
     }
+}
+
+/// The capture simulates the installation of what [`Control::packages`] names; a package beside it would be planned
+/// without what apt says of it.
+#[test]
+fn every_package_a_control_plans_is_one_it_names() {
+    let nodes = [Facts::fresh_pve9(), Facts::fresh_pve8(), Facts::cluster_of_three()];
+    let mut planned = BTreeSet::new();
+    for profile in ["baseline", "strict", "lab"] {
+        let policy = policy(profile);
+        for facts in &nodes {
+            let facts = super::asked(facts.clone(), &policy);
+            for control in CATALOGUE.iter().filter(|control| control.enabled(&policy)) {
+                let Status::Differs { changes, .. } = control.evaluate(&facts, &policy).status else { continue };
+                for change in changes {
+                    let Action::Packages { install } = change.action else { continue };
+                    for package in install {
+                        let id = control.meta().id;
+                        assert!(
+                            control.packages().contains(&package.as_str()),
+                            "{id} plans {package} and does not name it"
+                        );
+                        planned.insert(package);
+                    }
+                }
+            }
+        }
+    }
+    assert!(planned.contains("sudo") && planned.len() > 1, "{planned:?}");
 }

@@ -72,7 +72,11 @@ fn plan_new(work: &mut Work, facts: &Facts, policy: &Policy, data: &Databases, a
     work.saw("/etc/passwd", format!("no account {name}"), "an administrator of the site");
     work.change(
         Stage::Accounts,
-        format!("account {name} ({})", admin.full_name),
+        if admin.full_name.is_empty() {
+            format!("account {name}")
+        } else {
+            format!("account {name} ({})", admin.full_name)
+        },
         Action::User {
             name: name.clone(),
             full_name: admin.full_name.clone(),
