@@ -80,7 +80,9 @@ impl Choreography {
             }
             Outcome::Refused { why, .. } => format!("{} refused: {why}", member.name),
             Outcome::RolledBack { why } => format!("{} was rolled back: {why}", member.name),
-            Outcome::NeedsHands { why } => format!("{} needs hands: {why}", member.name),
+            Outcome::NeedsHands { why } | Outcome::UndoFailed { what: why, .. } => {
+                format!("{} needs hands: {why}", member.name)
+            }
         };
         self.stopped.get_or_insert(why);
     }

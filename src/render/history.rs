@@ -113,6 +113,13 @@ mod tests {
         };
         let steps = run.steps.iter().rev().map(|step| (run.id.clone(), step.number.clone())).collect();
         let shown = rollback("pve1", &Rollback { runs: vec![&run], steps }, Palette::PLAIN);
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r"
+        pve1: run r1 is taken back
+          - unit ssh.service reload
+          - /home/ops/.ssh/authorized_keys: keys of ops
+          - account ops
+          - install sudo
+          these packages stay: sudo=1.9
+        ");
     }
 }
