@@ -30,7 +30,7 @@ fn help_names_every_verb_and_the_exit_codes() {
       -V, --version  Print version
 
     General:
-      -v, --verbose...  Say more on standard error; twice for even more
+      -v, --verbose...  Say more on standard error
           --no-color    Never use colour (as the environment variable `NO_COLOR`)
 
     Exit codes:
@@ -121,7 +121,7 @@ fn plan_help() {
 
     General:
       -v, --verbose...
-              Say more on standard error; twice for even more
+              Say more on standard error
 
           --no-color
               Never use colour (as the environment variable `NO_COLOR`)
