@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod conf;
 pub mod kernel;
+pub mod firewall;
 pub mod lockout;
 pub mod network;
 pub mod os;
@@ -244,4 +245,10 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &os::TIME,
     &os::CRON,
     &os::FILE_PERMISSIONS,
+    &firewall::MANAGEMENT,
+    &firewall::COROSYNC,
+    &firewall::SERVICES,
+    &firewall::NODE,
+    &firewall::BACKEND,
+    &firewall::ENABLE,
 ];
