@@ -2,8 +2,8 @@
 
 pub mod accounts;
 pub mod conf;
-pub mod kernel;
 pub mod firewall;
+pub mod kernel;
 pub mod lockout;
 pub mod network;
 pub mod os;
