@@ -1,18 +1,21 @@
 //! What PVE's firewall lets through, shown with packets.
 
+mod generated;
 mod packets;
 mod probe;
 mod reach;
 
 use crate::support::lab::Lab;
 
-/// The two firewall files of a node, as text; an empty one is removed.
+/// What a node's firewall reads, as text; an empty file is removed.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// cluster.fw
     pub cluster: String,
     /// host.fw
     pub host: String,
+    /// corosync.conf
+    pub corosync: String,
 }
 
 /// Puts the files in place and waits until the node reports that they are what the kernel has.
@@ -20,7 +23,11 @@ pub struct Files {
 pub fn load(lab: &Lab, node: &str, files: &Files) {
     use base64::Engine as _;
     let mut script = String::from("set -e\n");
-    for (path, text) in [("/etc/pve/firewall/cluster.fw", &files.cluster), ("/etc/pve/local/host.fw", &files.host)] {
+    for (path, text) in [
+        ("/etc/pve/firewall/cluster.fw", &files.cluster),
+        ("/etc/pve/local/host.fw", &files.host),
+        ("/etc/pve/corosync.conf", &files.corosync),
+    ] {
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
         script += &match text.is_empty() {
             true => format!("rm -f {path}\n"),

@@ -24,7 +24,7 @@ fn read(line: &str, number: u16, addresses: [IpAddr; 2]) -> (Packet, bool) {
         "drop" => false,
         other => panic!("{other}"),
     };
-    (Packet { source, destination: addresses[usize::from(source.is_ipv6())], kind }, passes)
+    (Packet { outward: false, source, destination: addresses[usize::from(source.is_ipv6())], kind }, passes)
 }
 
 /// Configurations, each with lines of packets. An ICMP error that belongs to no connection is invalid to the kernel.
@@ -65,7 +65,7 @@ fn packets_fare_as_worked_out_by_hand() {
     let probe = Probe::new(&lab, "pve1");
     let mut wrong = Vec::new();
     for (cluster, host, lines) in CASES {
-        load(&lab, "pve1", &Files { cluster: (*cluster).to_owned(), host: (*host).to_owned() });
+        load(&lab, "pve1", &Files { cluster: (*cluster).to_owned(), host: (*host).to_owned(), ..Files::default() });
         let packets: Vec<(Packet, bool)> =
             lines.lines().zip(1..).map(|(line, number)| read(line, number, addresses)).collect();
         let passed = probe.passed(&packets.iter().map(|(packet, _)| *packet).collect::<Vec<_>>());

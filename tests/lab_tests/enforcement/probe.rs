@@ -38,18 +38,20 @@ pub enum Kind {
     Other(u8),
 }
 
-/// A packet to the node.
+/// A packet to the node, or from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packet {
+    /// Sent by the node.
+    pub outward: bool,
     /// Where it says that it comes from.
     pub source: IpAddr,
-    /// One of the node's addresses.
+    /// Where it goes.
     pub destination: IpAddr,
     /// What it carries.
     pub kind: Kind,
 }
 
-/// Source, protocol and the start of the payload: what the node notes.
+/// The other side, protocol and the start of the payload: what the node notes.
 type Key = (IpAddr, u8, u32);
 
 impl Packet {
@@ -62,7 +64,7 @@ impl Packet {
             Kind::Icmp(kind) => (if six { 58 } else { 1 }, u32::from(kind) << 24),
             Kind::Other(proto) => (proto, 0),
         };
-        (self.source, proto, start)
+        (if self.outward { self.destination } else { self.source }, proto, start)
     }
 
     fn send(&self) -> std::io::Result<Option<Socket>> {
@@ -114,18 +116,20 @@ impl<'l> Probe<'l> {
         Self { lab, node }
     }
 
-    /// Sends the packets from `outside` and says for each whether the node's filters let it pass.
+    /// Sends the packets, those to the node from `outside`, and says for each whether the node's filters let it pass.
     #[track_caller]
     pub fn passed(&self, packets: &[Packet]) -> Vec<bool> {
         use base64::Engine as _;
         let ruleset = base64::engine::general_purpose::STANDARD.encode(PROBE);
         self.lab.on(self.node, &format!("echo {ruleset} | base64 -d | nft -f -"));
+        let (outward, inward): (Vec<Packet>, Vec<Packet>) = packets.iter().partition(|packet| packet.outward);
         // The sender has every address that it speaks from.
-        let sources: BTreeSet<IpAddr> = packets.iter().map(|packet| packet.source).collect();
+        let sources: BTreeSet<IpAddr> = inward.iter().map(|packet| packet.source).collect();
         let lines: Vec<String> = sources.iter().map(|source| format!("ip addr replace {source} dev lo")).collect();
-        self.lab.lab(["outside", "--", "sh", "-c", &lines.join(" && ")]).exits(0);
-        let sockets = send_all(&self.lab.namespace("outside"), packets);
-        let wanted: BTreeSet<Key> = packets.iter().map(Packet::key).collect();
+        self.lab.lab(["outside", "--", "sh", "-c", &lines.join("\n")]).exits(0);
+        let mut sockets = send_all(&self.lab.namespace("outside"), &inward);
+        sockets.extend(send_all(&self.lab.namespace(&format!("n-{}", self.node)), &outward));
+        let wanted: BTreeSet<Key> = inward.iter().map(Packet::key).collect();
         let end = Instant::now() + Duration::from_secs(5);
         loop {
             let listed = self.lab.on(self.node, "nft list table inet probe");
@@ -133,7 +137,12 @@ impl<'l> Probe<'l> {
             let missing: Vec<&Key> = wanted.difference(&seen).collect();
             if missing.is_empty() {
                 drop(sockets);
-                return packets.iter().map(|packet| passed.contains(&packet.key())).collect();
+                let (seen_out, passed_out) = (noted(&listed, "sent"), noted(&listed, "left"));
+                let fate = |packet: &Packet| {
+                    assert!(!packet.outward || seen_out.contains(&packet.key()), "never sent: {packet:?}");
+                    (if packet.outward { &passed_out } else { &passed }).contains(&packet.key())
+                };
+                return packets.iter().map(fate).collect();
             }
             assert!(Instant::now() < end, "never arrived: {missing:?}");
             std::thread::sleep(Duration::from_millis(20));

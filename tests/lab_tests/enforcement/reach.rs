@@ -53,10 +53,10 @@ fn only_the_management_networks_reach_22_and_8006() {
 
     // The host's own file comes first, and can switch all of it off for this node.
     let host = "[OPTIONS]\n\n[RULES]\n\nIN ACCEPT -p tcp -dport 8006\nIN DROP -p tcp -dport 22\n".to_owned();
-    load(&lab, "pve1", &Files { cluster: narrowed.clone(), host });
+    load(&lab, "pve1", &Files { cluster: narrowed.clone(), host, ..Files::default() });
     assert_eq!(reach(&lab, "outside", "pve1"), ["v4:8006", "v6:8006"]);
     assert_eq!(reach(&lab, "operator", "pve1"), ["v4:8006", "v6:8006"]);
-    load(&lab, "pve1", &Files { cluster: narrowed, host: "[OPTIONS]\n\nenable: 0\n".to_owned() });
+    load(&lab, "pve1", &Files { cluster: narrowed, host: "[OPTIONS]\n\nenable: 0\n".to_owned(), ..Files::default() });
     assert_eq!(reach(&lab, "outside", "pve1"), ALL);
 }
 
