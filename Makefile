@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test check unit lab-tests vm-tests fault-tests bench prerequisites build install docs clean
+.PHONY: scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -44,6 +44,14 @@ fault-tests: prerequisites build
 # Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites
 	tests/tools/bench
+
+# Scanners that nobody here wrote, on a lab node before and after: docs/scans.md keeps one.
+scan: prerequisites build
+	tests/tools/scan
+
+# Real Proxmox VE in virtual machines of this computer (vagrant/README.md): PVE=8 for the older release, NODES=3 for three.
+vagrant-lab: build
+	cd vagrant && vagrant up
 
 # Generated pages: docs/controls.md and the manual pages.
 docs: build

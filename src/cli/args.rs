@@ -285,6 +285,9 @@ pub struct Check {
     /// Only controls up to this level: 1 everyone, 2 stricter too, 3 everything
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
     pub level: Option<u8>,
+    /// On a PVE 8 node: also what changes meaning with this release
+    #[arg(long, value_enum, value_name = "RELEASE")]
+    pub against: Option<Against>,
     /// Show the requirements of a framework instead of the controls: covered, in part, outside
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHIPPED.iter().map(|(name, _)| *name)))]
     pub framework: Option<String>,
@@ -297,6 +300,13 @@ pub struct Check {
     /// Exit 1 for differences of at least this severity (low, medium, high, never); what cannot be told always counts
     #[arg(long, value_name = "LEVEL", default_value = "low", value_parser = fail_on())]
     pub fail_on: FailOn,
+}
+
+/// Releases a node can be looked at as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// Proxmox VE 9, Debian 13.
+    Pve9,
 }
 
 /// Formats of `check`.

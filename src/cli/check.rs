@@ -17,9 +17,9 @@ use crate::report::{Command, Report};
 
 /// Reports how the nodes stand; changes nothing.
 pub async fn run(args: Check, output: Output) -> Result<u8> {
-    let Check { nodes, wanted, level, connection, capture, format, framework, output: file, fail_on } = args;
+    let Check { nodes, wanted, level, connection, capture, format, against, framework, output: file, fail_on } = args;
     let FailOn(fail_on) = fail_on;
-    let settings = Settings::read(&wanted, output)?.up_to(level)?;
+    let settings = Settings::read(&wanted, output)?.up_to(level)?.against(against);
     let context = Context {
         generated: Timestamp::now(),
         profiles: settings.loaded.profile_names.clone(),

@@ -79,9 +79,10 @@ pub async fn judge(
     let policies = settings.policies(nodes, connection)?;
     let connector = Connector::new(connection, &settings.loaded.secrets, output, false);
     let selection = settings.selection.clone();
+    let against = settings.against;
     let work = move |policy: Policy| {
         let (connector, selection) = (connector.clone(), selection.clone());
-        async move { reached(&connector, &policy, &selection).await }
+        async move { reached(&connector, &policy, &selection, against).await }
     };
     settled(fleet::reach(&settings, policies, nodes, work).await)
 }
@@ -108,10 +109,23 @@ pub fn say_failures(nodes: &[NodeReport], output: Output) {
     }
 }
 
-async fn reached(connector: &Connector, policy: &Policy, selection: &Selection) -> Result<(Seen, Judged)> {
+fn judged(plan: Plan, policy: &Policy, facts: &Facts, against: Option<args::Against>) -> Judged {
+    let mut judged = Judged::new(plan, policy, release(facts));
+    if against == Some(args::Against::Pve9) {
+        judged.upgrade = plan::upgrade::to_nine(facts, policy);
+    }
+    judged
+}
+
+async fn reached(
+    connector: &Connector,
+    policy: &Policy,
+    selection: &Selection,
+    against: Option<args::Against>,
+) -> Result<(Seen, Judged)> {
     let node = connector.reach(&plan::narrowed(policy, selection)).await?;
     let plan = plan::build(&node.facts, policy, selection, &node.operator);
-    let judged = plan.map(|plan| (Seen::of(&node.facts), Judged::new(plan, policy, release(&node.facts))));
+    let judged = plan.map(|plan| (Seen::of(&node.facts), judged(plan, policy, &node.facts, against)));
     // The answer is complete; how the connection ends changes nothing.
     let _ = node.connection.close().await;
     connector.tell(&policy.host.name, What::Finished);
@@ -190,7 +204,7 @@ fn recorded(settings: &Settings, file: &Path) -> Reached<Judged> {
         let policy = settings.loaded.policy_for(&host);
         let operator = Operator { confirm_manual: true, ..Operator::default() };
         let plan = plan::build(&facts, &policy, &settings.selection, &operator)?;
-        Ok((Seen::of(&facts), Judged::new(plan, &policy, release(&facts))))
+        Ok((Seen::of(&facts), judged(plan, &policy, &facts, settings.against)))
     };
     let result = judged();
     host.address = address;

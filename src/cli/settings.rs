@@ -20,6 +20,8 @@ pub struct Settings {
     pub loaded: Loaded,
     /// The controls this command is about.
     pub selection: Selection,
+    /// The release whose differences are wanted.
+    pub against: Option<args::Against>,
 }
 
 impl Settings {
@@ -32,9 +34,16 @@ impl Settings {
         if !loaded.warnings.is_empty() {
             output.say(&loaded.warnings.render(output.stderr.is_on()));
         }
-        let settings = Self { loaded, selection };
+        let settings = Self { loaded, selection, against: None };
         settings.selection.require_enabled(&settings.loaded.policy_for(&Host::default()))?;
         Ok(settings)
+    }
+
+    /// Asks for what changes meaning with a release.
+    #[must_use]
+    pub const fn against(mut self, release: Option<args::Against>) -> Self {
+        self.against = release;
+        self
     }
 
     /// Narrows the command to controls of at most this level.

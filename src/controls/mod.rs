@@ -2,7 +2,6 @@
 
 pub mod accounts;
 pub mod conf;
-pub mod firewall;
 pub mod kernel;
 pub mod lockout;
 pub mod network;
@@ -245,10 +244,4 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &os::TIME,
     &os::CRON,
     &os::FILE_PERMISSIONS,
-    &firewall::MANAGEMENT,
-    &firewall::COROSYNC,
-    &firewall::SERVICES,
-    &firewall::NODE,
-    &firewall::BACKEND,
-    &firewall::ENABLE,
 ];

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Zoned;
+
 use super::sections::{Sections, shown};
 use super::system::address;
-use super::{FileFact, Reading, RootLogin, RunFact};
+use super::{FileFact, Login, PackageEvent, Reading, RootLogin, RunFact};
 
 const RUNS: &str = "/var/lib/pve-harden/runs/";
 /// Names of the one file that says how a run stands (`apply/remote/lib.sh`).
@@ -18,6 +20,9 @@ pub(super) fn root_logins(sections: Sections<'_>, notes: &mut Vec<String>) -> Re
             let fields: Vec<&str> = line.split('\t').collect();
             if let ["more", count] = fields.as_slice() {
                 notes.push(format!("{} further logins of root are not listed", shown(count)));
+                continue;
+            }
+            if fields.first() == Some(&"login") {
                 continue;
             }
             logins.push(login(&fields).ok_or_else(|| format!("no login: {}", shown(line)))?);
@@ -35,6 +40,36 @@ fn login(fields: &[&str]) -> Option<RootLogin> {
         key: (!key.is_empty()).then(|| key.to_owned()),
         count: count.parse().ok()?,
         last: last.parse().ok()?,
+    })
+}
+
+/// Logins of others than root, from the same section; a line that is none is passed over, as the section is judged above.
+pub(super) fn logins(sections: Sections<'_>) -> Reading<Vec<Login>> {
+    sections.parse("root-logins", |text| {
+        let line = |line: &str| match line.split('\t').collect::<Vec<_>>().as_slice() {
+            ["login", user, from, last] => {
+                Some(Login { user: (*user).to_owned(), from: address(from)?, last: last.parse().ok()? })
+            }
+            _ => None,
+        };
+        Ok(text.lines().filter_map(line).collect())
+    })
+}
+
+/// `zone +0200`, then dpkg's own lines in local time: `DATE TIME VERB PACKAGE:ARCH FROM TO`.
+pub(super) fn package_events(sections: Sections<'_>) -> Reading<Vec<PackageEvent>> {
+    sections.parse("dpkg-log", |text| {
+        let mut lines = text.lines();
+        let zone = lines.next().and_then(|line| line.strip_prefix("zone ")).ok_or("no time zone")?;
+        let event = |line: &str| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let &[date, time, verb, package, from, to] = fields.as_slice() else { return None };
+            let at = Zoned::strptime("%Y-%m-%d %H:%M:%S %z", format!("{date} {time} {zone}")).ok()?;
+            let at = at.timestamp().as_second();
+            let package = package.split(':').next()?.to_owned();
+            Some(PackageEvent { at, verb: verb.into(), package, from: from.into(), to: to.into() })
+        };
+        Ok(lines.filter_map(event).collect())
     })
 }
 

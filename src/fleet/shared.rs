@@ -78,6 +78,7 @@ mod tests {
             brings: vec![],
             expects: std::collections::BTreeMap::new(),
             verdicts: vec![],
+            drift: Vec::new(),
             notes: vec![],
             refusals: vec![],
             proofs: vec![],

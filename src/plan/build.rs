@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Expect, Operator, Plan, Proof, Refusal, Selection, hold, lockout, merge, notes, order, packages as installation,
-    seal,
+    Expect, Operator, Plan, Proof, Refusal, Selection, drift, hold, lockout, merge, notes, order,
+    packages as installation, seal,
 };
 use crate::change::{Action, Change, Stage};
 use crate::controls::{CATALOGUE, Control, Status, Verdict};
@@ -63,11 +63,13 @@ pub(crate) fn build_from(
         proofs: proofs(facts, policy, operator, &changes),
         changes,
         verdicts,
+        drift: Vec::new(),
         notes: Vec::new(),
         refusals: Vec::new(),
         digests: policy.digests.clone(),
     };
     plan.refusals = refusals(facts, policy, operator, &plan);
+    plan.drift = drift::drift(facts, policy, &plan);
     plan.notes = notes::notes(facts, policy, operator, &plan);
     plan.seal = seal::seal(&plan)?;
     Ok(plan)

@@ -1,6 +1,7 @@
 //! From verdicts to one sealed, ordered list of changes. Pure.
 
 mod build;
+pub mod drift;
 mod firewall_parts;
 pub mod hold;
 pub mod lockout;
@@ -13,6 +14,7 @@ pub mod seal;
 mod select;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod upgrade;
 
 pub use build::{ask, build, narrowed, packages, reads};
 pub use firewall_parts::{FirewallPart, firewall_parts};
@@ -44,6 +46,8 @@ pub struct Plan {
     pub expects: BTreeMap<String, Expect>,
     /// What each selected control found, by id in catalogue order.
     pub verdicts: Vec<(String, Verdict)>,
+    /// Most likely causes of the differences since the last run.
+    pub drift: Vec<drift::Drift>,
     /// Things to know before saying yes: who will be refused, what drops, packages not covered.
     pub notes: Vec<String>,
     /// Reasons not to apply; non-empty means exit 4.

@@ -173,7 +173,7 @@ fn other_run(facts: &Facts, plan: &Plan) -> Option<String> {
     Some(format!("the last run ({}) was made with {}; {effect}", run.id, differences.join(" and ")))
 }
 
-fn last_committed(facts: &Facts) -> Option<&RunFact> {
+pub(super) fn last_committed(facts: &Facts) -> Option<&RunFact> {
     facts.runs.known()?.iter().rev().find(|run| run.outcome == "committed" && run.meta["verb"] != "rollback")
 }
 
@@ -192,7 +192,7 @@ fn left_as_is<'a>(run: &RunFact, plan: &'a Plan) -> Vec<&'a str> {
 
 /// Whether a path is as the run left it (`state.json`: "DIGEST MODE OWNER GROUP" or "absent"); `None` when the run
 /// did not manage it as a file.
-fn still_left(run: &RunFact, plan: &Plan, path: &str) -> Option<bool> {
+pub(super) fn still_left(run: &RunFact, plan: &Plan, path: &str) -> Option<bool> {
     let left = run.state.as_ref()?.get("files")?.get(path)?.as_str()?;
     match plan.expects.get(path)? {
         Expect::File { digest, mode, owner, group } => Some(left == format!("{digest} {mode:o} {owner} {group}")),

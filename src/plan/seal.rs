@@ -19,13 +19,14 @@ pub fn seal(plan: &Plan) -> Result<String> {
         &'a [crate::facts::Versioned],
         &'a std::collections::BTreeMap<String, super::Expect>,
         &'a [(String, crate::controls::Verdict)],
+        &'a [super::drift::Drift],
         &'a [String],
         &'a [super::Refusal],
         &'a [super::Proof],
         &'a crate::profile::policy::Digests,
     );
-    let Plan { node, seal: _, changes, brings, expects, verdicts, notes, refusals, proofs, digests } = plan;
-    let sealed = Sealed(node, changes, brings, expects, verdicts, notes, refusals, proofs, digests);
+    let Plan { node, seal: _, changes, brings, expects, verdicts, drift, notes, refusals, proofs, digests } = plan;
+    let sealed = Sealed(node, changes, brings, expects, verdicts, drift, notes, refusals, proofs, digests);
     let document = serde_json::to_vec(&sealed).map_err(|why| Error::new(Kind::Internal, why))?;
     let public = Sha256::digest(&document);
     let mut seal = Sha256::new_with_prefix(b"pve-harden plan 1\0");
@@ -90,6 +91,7 @@ mod tests {
             brings: vec![],
             expects: std::collections::BTreeMap::new(),
             verdicts: vec![],
+            drift: vec![],
             notes: vec![note.into()],
             refusals: vec![],
             proofs: vec![],

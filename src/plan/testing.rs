@@ -221,6 +221,7 @@ pub fn empty_plan() -> crate::plan::Plan {
         brings: vec![],
         expects: std::collections::BTreeMap::new(),
         verdicts: vec![],
+        drift: Vec::new(),
         notes: vec![],
         refusals: vec![],
         proofs: vec![],

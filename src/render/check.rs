@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use super::explain;
 use super::style::{Palette, Tone};
 use crate::controls::Severity;
+use crate::plan::drift::Drift;
+use crate::plan::upgrade::Meaning;
 use crate::report::Summary;
 use crate::report::document::{Control, Document, Node, Observation, State, WaiverEntry, WaiverState};
 use crate::report::framework::{Covers, View};
@@ -39,9 +41,10 @@ fn node(node: &Node, palette: Palette) -> String {
     let mut text = format!("{}\n", palette.paint(Tone::Heading, &sanitize::line(&heading)));
     let width = node.controls.iter().map(|control| control.id.len()).max().unwrap_or(0);
     for control in worst_first(&node.controls) {
-        text.push_str(&row(control, width, palette));
+        text.push_str(&row(control, &node.drift, width, palette));
     }
     text.push_str(&waivers(&node.waivers, palette));
+    text.push_str(&upgrade(&node.upgrade, palette));
     let _ = writeln!(text, "{}", summary_line(node, palette));
     text
 }
@@ -66,7 +69,7 @@ pub fn worst_first(controls: &[Control]) -> Vec<&Control> {
     sorted
 }
 
-fn row(control: &Control, width: usize, palette: Palette) -> String {
+fn row(control: &Control, drift: &[Drift], width: usize, palette: Palette) -> String {
     const INDENT: &str = "      ";
     let word = control.status.word();
     let word = palette.paint(tone(control), &format!("{word:14}"));
@@ -92,10 +95,19 @@ fn row(control: &Control, width: usize, palette: Palette) -> String {
             let _ = writeln!(text, "{INDENT}… and {} more", more + 1);
         }
     }
+    for one in drift.iter().filter(|one| one.control == control.id && control.is_finding()) {
+        let _ = writeln!(text, "{INDENT}since the last run: {}", drifted(one));
+    }
     if let Some(fix) = &control.fix {
         let _ = writeln!(text, "{INDENT}{} {}", palette.paint(Tone::Place, "hint:"), sanitize::line(&fix.hint));
     }
     text
+}
+
+/// `/etc/x: somebody: changed at …`.
+pub fn drifted(drift: &Drift) -> String {
+    let path = drift.path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+    sanitize::line(&format!("{path}{}: {}", drift.by.word(), drift.because)).into_owned()
 }
 
 const fn tone(control: &Control) -> Tone {
@@ -136,6 +148,19 @@ fn waivers(waivers: &[WaiverEntry], palette: Palette) -> String {
         let standing = palette.paint(tone, &sanitize::line(&waiver.standing()));
         let who = format!("{} ({}, {}): {todo}", waiver.control, waiver.place(), waiver.owner);
         let _ = writeln!(text, "  - {standing}: {}", sanitize::line(&who));
+    }
+    text
+}
+
+/// What an upgrade changes, and what to do about it.
+fn upgrade(changes: &[Meaning], palette: Palette) -> String {
+    let mut text = String::new();
+    for Meaning { subject, change, todo } in changes {
+        if text.is_empty() {
+            let _ = write!(text, "\n{}\n", palette.paint(Tone::Heading, "what PVE 9 makes of it"));
+        }
+        let _ = writeln!(text, "  - {}", sanitize::line(&format!("{subject}: {change}")));
+        let _ = writeln!(text, "    {} {}", palette.paint(Tone::Place, "hint:"), sanitize::line(todo));
     }
     text
 }

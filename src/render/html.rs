@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::check::{covers, worst_first};
+use super::check::{covers, drifted, worst_first};
 use super::explain;
+use crate::plan::drift::Drift;
 use crate::report::document::{
     AccessMatrix, Control, Document, Explained, FixedBy, Node, State, WaiverEntry, WaiverState,
 };
@@ -131,13 +132,19 @@ fn section(node: &Node, document: &Document) -> Markup {
                 p.hint { (text(&failure.hint)) }
             }
             @if !node.waivers.is_empty() { (waivers(&node.waivers)) }
-            @for control in worst_first(&node.controls) { (entry(control, document.explained(&control.id))) }
+            @for control in worst_first(&node.controls) { (entry(control, &node.drift, document.explained(&control.id))) }
+            @if !node.upgrade.is_empty() {
+                h3 { "What PVE 9 makes of it" }
+                ul {
+                    @for one in &node.upgrade { li { b { (line(&one.subject)) } ": " (line(&one.change)) p.hint { (line(&one.todo)) } } }
+                }
+            }
             @if let Some(access) = &node.access { (matrix(access)) }
         }
     }
 }
 
-fn entry(control: &Control, explained: Option<&Explained>) -> Markup {
+fn entry(control: &Control, drift: &[Drift], explained: Option<&Explained>) -> Markup {
     html! {
         details class=(class(control.status)) data-state=(control.status.word()) data-family=(control.family()) {
             summary {
@@ -153,6 +160,9 @@ fn entry(control: &Control, explained: Option<&Explained>) -> Markup {
                 }
                 @if let Some(explained) = explained { h3 { "Why" } p { (explained.why) } }
                 (evidence(control))
+                @for one in drift.iter().filter(|one| one.control == control.id && control.is_finding()) {
+                    p { "Since the last run: " (drifted(one)) }
+                }
                 (fix(control))
                 @if let Some(explained) = explained { (background(explained, control)) }
             }

@@ -40,7 +40,7 @@ fn value(report: &Report) -> Value {
 }
 
 fn plan(plan: &Plan) -> Value {
-    let Plan { node: _, seal, changes, brings, expects, verdicts: _, notes, refusals, proofs, digests } = plan;
+    let Plan { node: _, seal, changes, brings, expects, verdicts: _, drift, notes, refusals, proofs, digests } = plan;
     json!({
         "seal": seal,
         "digests": digests,
@@ -48,6 +48,7 @@ fn plan(plan: &Plan) -> Value {
         "brings": brings,
         "expects": expects,
         "proofs": proofs,
+        "drift": drift,
         "notes": notes,
         "refusals": refusals,
     })

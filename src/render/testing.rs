@@ -55,7 +55,7 @@ pub fn report() -> Report {
         needed,
     });
     let release = Some("9.1.2".into());
-    let judged = Judged { release, plan: empty_plan(), controls, waivers: waivers.into() };
+    let judged = Judged { release, plan: empty_plan(), controls, waivers: waivers.into(), upgrade: Vec::new() };
     let error = Error::msg(Kind::Unreachable, "no route to host").untouched("pve2");
     let node = |name: &str, result| NodeReport { node: name.into(), address: "192.0.2.11".into(), result };
     let nodes = vec![node("pve1", Ok(judged)), node("pve2", Err(Failure::of(&error, "pve2")))];

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::check::drifted;
 use super::style::{Palette, Tone};
 use super::{action, diff, fleet, redact};
 use crate::change::{Action, Change};
@@ -170,10 +171,13 @@ fn waivers(judged: &Judged, palette: Palette) -> String {
 }
 
 fn notes(judged: &Judged, palette: Palette) -> String {
-    if judged.plan.notes.is_empty() {
+    if judged.plan.notes.is_empty() && judged.plan.drift.is_empty() {
         return String::new();
     }
     let mut text = format!("\n{}\n", palette.paint(Tone::Heading, "notes"));
+    for drift in &judged.plan.drift {
+        let _ = writeln!(text, "  - {} since the last run: {}", drift.control, drifted(drift));
+    }
     for note in &judged.plan.notes {
         let _ = writeln!(text, "  - {}", sanitize::line(note));
     }
@@ -254,7 +258,7 @@ mod tests {
             control("accounts.root-password", Verdict::advise("set a new one: $6$saltsalt$secretsecret", vec![])),
             control("password.hash", Verdict::not_applicable("no such file")),
         ];
-        Judged { release: Some("9.1.2".into()), plan, controls, waivers: Vec::new() }
+        Judged { release: Some("9.1.2".into()), plan, controls, waivers: Vec::new(), upgrade: Vec::new() }
     }
 
     fn node_of(result: Result<Judged, Failure>) -> NodeReport {
@@ -471,6 +475,7 @@ mod tests {
                   "profile": "",
                   "site": ""
                 },
+                "drift": [],
                 "expects": {},
                 "notes": [
                   "packages to be installed: sudo"

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Command, ControlResult, Failure, Judged, NodeReport, Report, Summary, WaiverResult, framework, redact};
 use crate::controls::{CATALOGUE, Meta, Reference, Severity, Status};
+use crate::plan::drift::Drift;
+use crate::plan::upgrade::Meaning;
 use crate::profile::policy::{Digests, Scope, Standing, Waiver};
 
 /// Version of the document; raised when a field changes its meaning or goes away.
@@ -81,6 +83,12 @@ pub struct Node {
     /// Every judged control in catalogue order.
     #[serde(default)]
     pub controls: Vec<Control>,
+    /// Most likely causes of the differences since the last run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+    /// What changes meaning when the node is upgraded (`--against`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upgrade: Vec<Meaning>,
     /// Waivers of the site for this node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<WaiverEntry>,
@@ -355,6 +363,8 @@ fn node(report: &NodeReport, command: Command) -> Node {
         release: None,
         summary: None,
         controls: Vec::new(),
+        drift: Vec::new(),
+        upgrade: Vec::new(),
         waivers: Vec::new(),
         access: None,
     };
@@ -364,6 +374,8 @@ fn node(report: &NodeReport, command: Command) -> Node {
             node.release.clone_from(&judged.release);
             node.summary = Some(judged.summary());
             node.controls = judged.controls.iter().map(|one| control(one, judged)).collect();
+            node.drift.clone_from(&judged.plan.drift);
+            node.upgrade.clone_from(&judged.upgrade);
             node.waivers = judged.waivers.iter().map(WaiverEntry::new).collect();
         }
     }

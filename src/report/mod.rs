@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::controls::{CATALOGUE, Severity, Status, Verdict};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
+use crate::plan::upgrade::Meaning;
 use crate::profile::policy::{Policy, Standing, Waiver};
 
 /// Results of one command, in the order in which the nodes were named.
@@ -57,6 +58,8 @@ pub struct Judged {
     pub controls: Vec<ControlResult>,
     /// The site's waivers that are about this node and a judged control.
     pub waivers: Vec<WaiverResult>,
+    /// What changes meaning at an upgrade, where that was asked.
+    pub upgrade: Vec<Meaning>,
 }
 
 /// A waiver, and what it does on one node.
@@ -194,7 +197,7 @@ impl Judged {
             })
             .collect();
         let waivers = waivers(policy, &controls);
-        Self { release, plan, controls, waivers }
+        Self { release, plan, controls, waivers, upgrade: Vec::new() }
     }
 
     /// Counts.
@@ -298,7 +301,7 @@ mod tests {
             verdict,
         };
         let controls = verdicts.into_iter().map(control).collect();
-        Judged { release: None, plan: testing::empty_plan(), controls, waivers: Vec::new() }
+        Judged { release: None, plan: testing::empty_plan(), controls, waivers: Vec::new(), upgrade: Vec::new() }
     }
 
     fn code(command: Command, verdicts: Vec<Verdict>) -> u8 {

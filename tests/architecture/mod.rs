@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pve", &[]),
     ("firewall", &["pve"]),
     ("facts", &["pve", "transport::Frame", "transport::capture", "transport::quote"]),
-    ("controls", &["firewall", "facts", "profile", "pve"]),
+    ("controls", &["facts", "profile", "pve"]),
     ("plan", &["controls", "facts", "profile", "pve"]),
     ("fleet", &["facts", "plan", "profile"]),
     ("report", &["controls", "plan", "profile"]),

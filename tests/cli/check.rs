@@ -207,3 +207,14 @@ fn no_mapping_names_what_does_not_exist() {
     }
     assert!(wrong.is_empty(), "{wrong:?}");
 }
+
+#[test]
+fn an_upgrade_is_explained_before_it_happens() {
+    let run = |capture: &str| {
+        let run = Run::new(&["check", "--against", "pve9", "--fail-on", "never"]).file("site.toml", SITE);
+        run.capture(capture).done()
+    };
+    let eight = run("fresh8.json").stdout;
+    assert!(eight.contains("what PVE 9 makes of it") && eight.contains("  - sshd: OpenSSH 10"), "{eight}");
+    assert!(!run("fresh9.json").stdout.contains("what PVE 9 makes of it"));
+}

@@ -83,6 +83,7 @@ fn spine(lab: &Lab, drop_in: &str) -> Plan {
         brings: Vec::new(),
         expects: BTreeMap::new(),
         verdicts: Vec::new(),
+        drift: Vec::new(),
         notes: Vec::new(),
         refusals: Vec::new(),
         proofs: vec![

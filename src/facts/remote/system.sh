@@ -69,11 +69,33 @@ root_logins() {
             count[id]++
             last[id] = int($1)
         }
+        / Accepted [^ ]+ for [^ ]+ from [0-9a-fA-F.:]+(%[^ ]+)? port / && !/ for root from / {
+            user = from = ""
+            for (i = 1; i < NF; i++) {
+                if (!user && $i == "for") user = $(i + 1)
+                if (!from && $i == "from") from = $(i + 1)
+            }
+            id = user "\t" from
+            if (!(id in seen)) {
+                if (others >= 64) next
+                others++
+            }
+            seen[id] = int($1)
+        }
         /^exit [0-9]+$/ { status = $2 }
         END {
+            for (id in seen) print "login\t" id "\t" seen[id]
             for (id in count) print id "\t" count[id] "\t" last[id]
             if (more) print "more\t" more
             exit status
         }'
 }
+dpkg_log() {
+    date '+zone %z'
+    for log in /var/log/dpkg.log.1 /var/log/dpkg.log; do
+        [ ! -r "$log" ] || tail -c 1000000 "$log"
+    done | awk '$3 ~ /^(install|upgrade|remove|purge)$/ && NF == 6' | tail -n 400 | cut -c 1-300
+}
+
+run dpkg-log dpkg_log
 missing journalctl root-logins || run root-logins root_logins

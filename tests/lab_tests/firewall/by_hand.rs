@@ -71,6 +71,7 @@ pub fn plan(node: &str, changes: Vec<Change>) -> Plan {
         brings: Vec::new(),
         expects: BTreeMap::new(),
         verdicts: Vec::new(),
+        drift: Vec::new(),
         notes: Vec::new(),
         refusals: Vec::new(),
         proofs: vec![Proof::WebInterface],
