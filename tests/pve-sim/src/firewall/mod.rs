@@ -1,4 +1,4 @@
-//! pve-firewall and proxmox-firewall: what they read, what they make of it, and the rules in the kernel.
+//! pve-firewall: what it reads, what it makes of it, and the rules in the kernel.
 //!
 //! | room | what |
 //! |---|---|
@@ -8,7 +8,6 @@
 //! | `compile` | chains and sets |
 //! | `kernel` | what is loaded, what would change, loading it |
 //! | `command`, `daemon`, `simulate` | `pve-firewall` |
-//! | `nft` | `proxmox-firewall` |
 
 pub mod address;
 pub mod command;
