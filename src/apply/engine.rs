@@ -399,15 +399,18 @@ fn judge(frames: &[Frame]) -> Result<(), String> {
     if frame.status == 0 { Ok(()) } else { Err(String::from_utf8_lossy(&frame.body).trim_end().to_owned()) }
 }
 
-/// A restarted pveproxy needs a moment.
+/// A restarted pveproxy needs a moment; rules that drop packets answer as slowly as a question may take.
 async fn web_answers<N: Node>(node: &N) -> bool {
-    for _ in 0..2 {
+    let end = Instant::now() + Duration::from_secs(8);
+    loop {
         if node.web().await {
             return true;
         }
+        if Instant::now() >= end {
+            return false;
+        }
         sleep_until(Instant::now() + Duration::from_secs(1)).await;
     }
-    node.web().await
 }
 
 /// Asks the node to undo now instead of at its deadline. When it cannot be asked, the guard does the same later.

@@ -95,7 +95,7 @@ async fn rules_that_lock_the_operator_out_are_taken_back() {
     let before = state(&lab, "pve1");
     let way = Way::to(&lab, "pve1").await;
     let changes = || vec![pve_file(CLUSTER_FW, Some(&locking_rules(&lab)))];
-    let outcome = way.drive(&plan("pve1", changes()), &order("pve1", 1, 30, false), |_| ()).await;
+    let outcome = way.drive(&plan("pve1", changes()), &order("pve1", 1, 60, false), |_| ()).await;
     rolled_back(&outcome, &lab, "8006 answered from here before");
     assert_as_before(&lab, "pve1", &before);
 
