@@ -13,4 +13,5 @@ mod people;
 mod power;
 mod runs;
 mod spine;
+mod web;
 mod wheel;
