@@ -44,6 +44,7 @@ fault-tests: prerequisites build
 # Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites
 	tests/tools/bench
+	tests/tools/bench-fleet
 
 # Scanners that nobody here wrote, on a lab node before and after: docs/scans.md keeps one.
 scan: prerequisites build

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::connect::{Connector, is_pve};
+use super::connect::{Connector, Node, is_pve};
 use super::fleet;
 use super::settings::Settings;
 use super::{args, output::Output};
@@ -123,11 +123,14 @@ async fn reached(
     selection: &Selection,
     against: Option<args::Against>,
 ) -> Result<(Seen, Judged)> {
-    let node = connector.reach(&plan::narrowed(policy, selection)).await?;
-    let plan = plan::build(&node.facts, policy, selection, &node.operator);
-    let judged = plan.map(|plan| (Seen::of(&node.facts), judged(plan, policy, &node.facts, against)));
+    // Of many nodes that end at the same time only what was made of them is kept while their connections close.
+    let Node { connection, capture, facts, operator } = connector.reach(&plan::narrowed(policy, selection)).await?;
+    drop(capture);
+    let plan = plan::build(&facts, policy, selection, &operator);
+    let judged = plan.map(|plan| (Seen::of(&facts), judged(plan, policy, &facts, against)));
+    drop(facts);
     // The answer is complete; how the connection ends changes nothing.
-    let _ = node.connection.close().await;
+    let _ = connection.close().await;
     connector.tell(&policy.host.name, What::Finished);
     judged
 }

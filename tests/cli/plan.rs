@@ -122,3 +122,31 @@ fn a_reader_that_goes_away_is_no_panic() {
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(1), ""));
 }
+
+#[test]
+fn the_same_diff_of_several_nodes_is_shown_once() {
+    let recorded = |name: &str| std::fs::read_to_string(crate::support::run::recorded(name)).unwrap();
+    let mut twin: Value = serde_json::from_str(&recorded("fresh9.json")).unwrap();
+    twin["sections"]["hostname"]["body"]["text"] = "twin".into();
+    let run = Run::new(&["plan", "--capture", "twin.json"])
+        .file("site.toml", SITE)
+        .file("twin.json", twin.to_string())
+        .capture("fresh9.json")
+        .capture("fresh8.json");
+    let done = run.done();
+    assert_eq!(done.code, Some(1), "{}", done.shown());
+    let headings: Vec<_> =
+        done.stdout.lines().filter(|line| line.starts_with("the same on ") || line.contains(".json, PVE")).collect();
+    insta::assert_snapshot!(headings.join("\n"), @r"
+    the same on 2 nodes: twin (twin.json, PVE 9.2.11),
+      fresh9 ([ROOT]/tests/hosts/fresh9.json, PVE 9.2.11)
+    fresh8 ([ROOT]/tests/hosts/fresh8.json, PVE 8.4.14)
+    ");
+    assert_eq!(done.stdout.matches("\n+PermitRootLogin no\n").count(), 2, "{}", done.stdout);
+    let alone = fresh(&[]).done();
+    let steps = |text: &str| text.split("\n== ").nth(1).unwrap().to_owned();
+    assert_eq!(steps(&done.stdout), steps(&alone.stdout));
+    let table = done.stdout.split("\nall nodes\n").nth(1).unwrap();
+    let names: Vec<_> = table.lines().map(|line| line.trim().split(':').next().unwrap()).collect();
+    assert_eq!(names, ["twin", "fresh9", "fresh8"]);
+}
