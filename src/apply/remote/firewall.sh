@@ -178,16 +178,11 @@ firewall_complaint() {
 
 # ---- corosync ---------------------------------------------------------------------------------------------------
 
-# What goes on between members was let in before the rules came and still passes as "established". From here on it is
-# judged anew: its entries are deleted where conntrack(8) is installed, else it is left untracked for a while.
+# What goes on between members was let in before the rules came and still passes as "established", and as both sides
+# use one port, a packet that goes out makes what comes in pass again. Left untracked for a while, each packet is judged
+# by the rules; where nft(8) cannot do that, the entries are deleted with conntrack(8).
 corosync_anew() {
-    if command -v conntrack >/dev/null; then
-        for anew_port in 5405 5406 5407 5408 5409 5410 5411 5412; do
-            conntrack -D -p udp --dport "$anew_port" >/dev/null 2>&1
-        done
-        return 0
-    fi
-    nft -f - 2>/dev/null <<-RULES
+    nft -f - 2>/dev/null <<-RULES && return
 		table inet pve-harden {
 		    chain corosync {
 		        type filter hook prerouting priority -300; policy accept;
@@ -195,6 +190,11 @@ corosync_anew() {
 		    }
 		}
 	RULES
+    command -v conntrack >/dev/null || return 1
+    for anew_port in 5405 5406 5407 5408 5409 5410 5411 5412; do
+        conntrack -D -p udp --dport "$anew_port" >/dev/null 2>&1
+    done
+    return 0
 }
 
 corosync_as_usual() {
