@@ -65,6 +65,7 @@ async fn planned(
 ) -> Result<(Report, Fleet)> {
     let manual = args.confirm == Some(Confirm::Manual);
     let on_tasks = if args.despite_tasks { OnTasks::Despite } else { OnTasks::Refuse };
+    let guests = args.accept_guest_firewall;
     let (of_work, selection) = (connector.clone(), settings.selection.clone());
     let work = move |policy: Policy| {
         let (connector, selection) = (of_work.clone(), selection.clone());
@@ -72,6 +73,7 @@ async fn planned(
             let mut node = connector.reach(&plan::narrowed(&policy, &selection)).await?;
             node.operator.confirm_manual = manual;
             node.operator.on_tasks = on_tasks;
+            node.operator.accept_guest_firewall = guests;
             let plan = plan::build(&node.facts, &policy, &selection, &node.operator)?;
             Ok((Seen::of(&node.facts), (node, plan)))
         }

@@ -144,6 +144,9 @@ pub struct Plan {
     /// Plan for a recorded node instead of a HOST; repeatable
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["hosts", "limit"])]
     pub capture: Vec<PathBuf>,
+    /// Plan as with `apply --accept-guest-firewall`
+    #[arg(long)]
+    pub accept_guest_firewall: bool,
     /// As people read it, or one JSON document
     #[arg(long, value_enum, default_value_t)]
     pub format: PlanFormat,
@@ -187,6 +190,9 @@ pub struct Apply {
     /// Begin although a backup, a migration or a restore runs
     #[arg(long)]
     pub despite_tasks: bool,
+    /// Switch the datacenter firewall on although guests' own firewalls begin to work with it
+    #[arg(long)]
+    pub accept_guest_firewall: bool,
     /// How the run is confirmed; `manual` when your key is not here: an administrator calls pve-harden-confirm on the node
     #[arg(long, value_enum, value_name = "HOW")]
     pub confirm: Option<Confirm>,

@@ -79,10 +79,10 @@ pub async fn judge(
     let policies = settings.policies(nodes, connection)?;
     let connector = Connector::new(connection, &settings.loaded.secrets, output, false);
     let selection = settings.selection.clone();
-    let against = settings.against;
+    let (against, guests) = (settings.against, settings.accept_guest_firewall);
     let work = move |policy: Policy| {
         let (connector, selection) = (connector.clone(), selection.clone());
-        async move { reached(&connector, &policy, &selection, against).await }
+        async move { reached(&connector, &policy, &selection, against, guests).await }
     };
     settled(fleet::reach(&settings, policies, nodes, work).await)
 }
@@ -122,10 +122,12 @@ async fn reached(
     policy: &Policy,
     selection: &Selection,
     against: Option<args::Against>,
+    accept_guest_firewall: bool,
 ) -> Result<(Seen, Judged)> {
     // Of many nodes that end at the same time only what was made of them is kept while their connections close.
-    let Node { connection, capture, facts, operator } = connector.reach(&plan::narrowed(policy, selection)).await?;
+    let Node { connection, capture, facts, mut operator } = connector.reach(&plan::narrowed(policy, selection)).await?;
     drop(capture);
+    operator.accept_guest_firewall = accept_guest_firewall;
     let plan = plan::build(&facts, policy, selection, &operator);
     let judged = plan.map(|plan| (Seen::of(&facts), judged(plan, policy, &facts, against)));
     drop(facts);
@@ -205,7 +207,8 @@ fn recorded(settings: &Settings, file: &Path) -> Reached<Judged> {
         }
         is_pve(&facts)?;
         let policy = settings.loaded.policy_for(&host);
-        let operator = Operator { confirm_manual: true, ..Operator::default() };
+        let accept_guest_firewall = settings.accept_guest_firewall;
+        let operator = Operator { confirm_manual: true, accept_guest_firewall, ..Operator::default() };
         let plan = plan::build(&facts, &policy, &settings.selection, &operator)?;
         Ok((Seen::of(&facts), judged(plan, &policy, &facts, settings.against)))
     };

@@ -10,8 +10,8 @@ use crate::report::{Command, Report};
 
 /// Shows what would change; changes nothing.
 pub async fn run(args: Plan, output: Output) -> Result<u8> {
-    let Plan { nodes, wanted, connection, capture, format } = args;
-    let settings = Settings::read(&wanted, output)?;
+    let Plan { nodes, wanted, connection, capture, accept_guest_firewall, format } = args;
+    let settings = Settings { accept_guest_firewall, ..Settings::read(&wanted, output)? };
     let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
     nodes::say_failures(&nodes, output);
     let report = Report { command: Command::Plan, nodes };

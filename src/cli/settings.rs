@@ -22,6 +22,8 @@ pub struct Settings {
     pub selection: Selection,
     /// The release whose differences are wanted.
     pub against: Option<args::Against>,
+    /// Guests' own firewalls may begin to work with the datacenter's.
+    pub accept_guest_firewall: bool,
 }
 
 impl Settings {
@@ -34,7 +36,7 @@ impl Settings {
         if !loaded.warnings.is_empty() {
             output.say(&loaded.warnings.render(output.stderr.is_on()));
         }
-        let settings = Self { loaded, selection, against: None };
+        let settings = Self { loaded, selection, against: None, accept_guest_firewall: false };
         settings.selection.require_enabled(&settings.loaded.policy_for(&Host::default()))?;
         Ok(settings)
     }

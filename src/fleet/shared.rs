@@ -82,6 +82,8 @@ mod tests {
             notes: vec![],
             refusals: vec![],
             proofs: vec![],
+            reach: None,
+            firewall_questions: Vec::new(),
             digests: crate::profile::policy::Digests::default(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Expect, Operator, Plan, Proof, Refusal, Selection, drift, hold, lockout, merge, notes, order,
-    packages as installation, seal,
+    packages as installation, reach, seal,
 };
 use crate::change::{Action, Change, Stage};
 use crate::controls::{CATALOGUE, Control, Status, Verdict};
@@ -61,6 +61,8 @@ pub(crate) fn build_from(
         brings: installation::brings(facts, &changes),
         expects: expects(facts, &changes)?,
         proofs: proofs(facts, policy, operator, &changes),
+        reach: None,
+        firewall_questions: Vec::new(),
         changes,
         verdicts,
         drift: Vec::new(),
@@ -70,6 +72,12 @@ pub(crate) fn build_from(
     };
     plan.refusals = refusals(facts, policy, operator, &plan);
     plan.drift = drift::drift(facts, policy, &plan);
+    if let Some(asked) = reach::reach(facts, policy, operator, &plan.changes) {
+        let (reach, questions) = asked.map_or_else(|why| (Err(why), Vec::new()), |(reach, asked)| (Ok(reach), asked));
+        plan.refusals.extend(reach::refusals(&reach, operator));
+        plan.firewall_questions = questions;
+        plan.reach = reach.ok();
+    }
     plan.notes = notes::notes(facts, policy, operator, &plan);
     plan.seal = seal::seal(&plan)?;
     Ok(plan)

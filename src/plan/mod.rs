@@ -10,6 +10,7 @@ mod notes;
 mod order;
 mod packages;
 mod part;
+pub mod reach;
 pub mod seal;
 mod select;
 #[cfg(test)]
@@ -54,6 +55,12 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// What must be shown before the run may be committed.
     pub proofs: Vec<Proof>,
+    /// Who reaches the node before and after, when the firewall changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach: Option<reach::Reach>,
+    /// What PVE's own simulator is asked before a firewall goes live, and what it must answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub firewall_questions: Vec<reach::FirewallQuestion>,
     /// What the plan was made from.
     pub digests: Digests,
 }
@@ -69,6 +76,8 @@ pub struct Operator {
     pub confirm_manual: bool,
     /// What a running backup or migration means.
     pub on_tasks: OnTasks,
+    /// Guests' own firewalls may begin to work with the datacenter's (`--accept-guest-firewall`).
+    pub accept_guest_firewall: bool,
 }
 
 /// What it means that a backup, a migration, a restore or a cluster join runs on the node.

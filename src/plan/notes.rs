@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Expect, Operator, Plan, hold, lockout, packages};
+use super::{Expect, Operator, Plan, hold, lockout, packages, reach};
 use crate::change::Change;
 use crate::controls::accounts::AHEAD;
 use crate::facts::{CaseKind, Facts, Reading, RootLogin, RunFact};
@@ -28,6 +28,7 @@ pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -
                 .map(|(name, why)| format!("{name} will be locked out within {AHEAD} days: {why}")),
         );
         notes.extend(many_keys(policy, operator, &plan.changes));
+        notes.extend(plan.reach.iter().flat_map(|table| reach::notes(table, operator)));
         notes.extend(interruptions(&plan.changes));
         notes.extend(packages::notes(facts, &plan.changes));
         notes.extend(other_run(facts, plan));

@@ -25,12 +25,30 @@ pub fn seal(plan: &Plan) -> Result<String> {
         &'a [super::Proof],
         &'a crate::profile::policy::Digests,
     );
-    let Plan { node, seal: _, changes, brings, expects, verdicts, drift, notes, refusals, proofs, digests } = plan;
+    let Plan {
+        node,
+        seal: _,
+        changes,
+        brings,
+        expects,
+        verdicts,
+        drift,
+        notes,
+        refusals,
+        proofs,
+        reach,
+        firewall_questions,
+        digests,
+    } = plan;
     let sealed = Sealed(node, changes, brings, expects, verdicts, drift, notes, refusals, proofs, digests);
     let document = serde_json::to_vec(&sealed).map_err(|why| Error::new(Kind::Internal, why))?;
     let public = Sha256::digest(&document);
     let mut seal = Sha256::new_with_prefix(b"pve-harden plan 1\0");
     seal.update(public);
+    if reach.is_some() {
+        let asked = serde_json::to_vec(&(reach, firewall_questions)).map_err(|why| Error::new(Kind::Internal, why))?;
+        seal.update(Sha256::digest(&asked));
+    }
     for secret in changes.iter().filter_map(|change| secret(&change.action)) {
         seal.update(Sha256::new_with_prefix(public).chain_update(secret.as_bytes()).finalize());
     }
@@ -95,6 +113,8 @@ mod tests {
             notes: vec![note.into()],
             refusals: vec![],
             proofs: vec![],
+            reach: None,
+            firewall_questions: Vec::new(),
             digests: crate::profile::policy::Digests::default(),
         }
     }

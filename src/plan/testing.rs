@@ -225,6 +225,8 @@ pub fn empty_plan() -> crate::plan::Plan {
         notes: vec![],
         refusals: vec![],
         proofs: vec![],
+        reach: None,
+        firewall_questions: Vec::new(),
         digests: crate::profile::policy::Digests::default(),
     }
 }

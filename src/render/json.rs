@@ -40,8 +40,22 @@ fn value(report: &Report) -> Value {
 }
 
 fn plan(plan: &Plan) -> Value {
-    let Plan { node: _, seal, changes, brings, expects, verdicts: _, drift, notes, refusals, proofs, digests } = plan;
-    json!({
+    let Plan {
+        node: _,
+        seal,
+        changes,
+        brings,
+        expects,
+        verdicts: _,
+        drift,
+        notes,
+        refusals,
+        proofs,
+        reach,
+        firewall_questions: _,
+        digests,
+    } = plan;
+    let mut document = json!({
         "seal": seal,
         "digests": digests,
         "changes": changes.iter().map(change).collect::<Vec<_>>(),
@@ -51,7 +65,11 @@ fn plan(plan: &Plan) -> Value {
         "drift": drift,
         "notes": notes,
         "refusals": refusals,
-    })
+    });
+    if let Some(reach) = reach {
+        document["reachability"] = json!(reach);
+    }
+    document
 }
 
 fn change(change: &Change) -> Value {

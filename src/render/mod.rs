@@ -11,6 +11,7 @@ pub mod json;
 pub mod junit;
 pub mod message;
 pub mod progress;
+mod reach;
 pub mod sarif;
 pub mod style;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::check::drifted;
 use super::style::{Palette, Tone};
-use super::{action, diff, fleet, redact};
+use super::{action, diff, fleet, reach, redact};
 use crate::change::{Action, Change};
 use crate::controls::Status;
 use crate::plan::Versioned;
@@ -94,7 +94,8 @@ fn steps(judged: &Judged, changes: &[Change], palette: Palette) -> String {
 
 /// What a person must know or do.
 fn remarks(judged: &Judged, palette: Palette) -> String {
-    let mut text = by_hand(judged, palette);
+    let mut text = judged.plan.reach.as_ref().map(|table| reach::table(table, palette)).unwrap_or_default();
+    text.push_str(&by_hand(judged, palette));
     text.push_str(&refusals(judged, palette));
     text.push_str(&waivers(judged, palette));
     text.push_str(&notes(judged, palette));

@@ -75,6 +75,8 @@ pub fn plan(node: &str, changes: Vec<Change>) -> Plan {
         notes: Vec::new(),
         refusals: Vec::new(),
         proofs: vec![Proof::WebInterface],
+        reach: None,
+        firewall_questions: Vec::new(),
         digests: Digests::default(),
     }
 }
