@@ -110,6 +110,9 @@ fn plan_help() {
           --capture <FILE>
               Plan for a recorded node instead of a HOST; repeatable
 
+          --accept-guest-firewall
+              Plan as with `apply --accept-guest-firewall`
+
           --format <FORMAT>
               As people read it, or one JSON document
 

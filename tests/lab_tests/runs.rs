@@ -92,6 +92,8 @@ fn spine(lab: &Lab, drop_in: &str) -> Plan {
             Proof::WebInterface,
         ],
         digests: pve_harden::profile::policy::Digests::default(),
+        reach: None,
+        firewall_questions: Vec::new(),
     }
 }
 
