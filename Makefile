@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench prerequisites build install docs clean
+.PHONY: scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -53,6 +53,10 @@ scan: prerequisites build
 # Real Proxmox VE in virtual machines of this computer (vagrant/README.md): PVE=8 for the older release, NODES=3 for three.
 vagrant-lab: build
 	cd vagrant && vagrant up
+
+# The same, beside Ansible and pyinfra doing comparable work, where they are installed.
+bench-peers: prerequisites
+	tests/tools/bench --peers
 
 # Generated pages: docs/controls.md and the manual pages.
 docs: build
