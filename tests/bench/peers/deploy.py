@@ -29,7 +29,7 @@ server.user(
     groups=["pve-admins"],
     append=True,
     shell="/bin/bash",
-    public_keys=WORK["keys"].strip().splitlines(),
+    public_keys=WORK["authorized"].strip().splitlines(),
 )
 changed = []
 for item in WORK["files"]:
