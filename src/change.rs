@@ -3,12 +3,15 @@
 //! A control decides *that* something changes and emits [`Change`]s; the plan orders and seals them; only `apply`
 //! executes them, and every kind of [`Action`] knows what it touches so that it can be undone.
 
+pub mod access;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
+use access::{AccessCall, AccessStep};
 
 /// Order in which changes run. The way in that the operator will use afterwards is built and proved before the old
 /// one is closed, so SSH comes last.
@@ -166,6 +169,11 @@ pub enum Action {
         /// sysctl(8) name → value.
         set: BTreeMap<String, String>,
     },
+    /// Calls of `pveum` on users, groups, roles, pools, tokens, ACLs and realms, one after the other.
+    PveAccess {
+        /// The calls, each with what takes it back.
+        steps: Vec<AccessStep>,
+    },
     /// One systemctl verb on one unit, after the files of the same stage are in place.
     Unit {
         /// Unit name with suffix.
@@ -268,6 +276,7 @@ impl Action {
     pub fn scope(&self) -> Scope {
         match self {
             Self::File(FileChange { path, .. }) | Self::Directory { path, .. } => scope_of(path),
+            Self::PveAccess { .. } => Scope::Cluster,
             Self::Packages { .. }
             | Self::PamProfiles { .. }
             | Self::Group { .. }
@@ -303,9 +312,20 @@ impl Action {
             | Self::UserLock { .. }
             | Self::UserShell { .. }
             | Self::UserAging { .. } => vec!["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"],
+            Self::PveAccess { steps } => access_files(steps),
             Self::Sysctl { .. } | Self::Unit { .. } => vec![],
         }
     }
+}
+
+/// Realms have a file of their own.
+fn access_files(steps: &[AccessStep]) -> Vec<&'static str> {
+    let realms = |step: &AccessStep| matches!(step.call, AccessCall::RealmModify { .. });
+    let some = [
+        (steps.iter().any(|step| !realms(step)), "/etc/pve/user.cfg"),
+        (steps.iter().any(realms), "/etc/pve/domains.cfg"),
+    ];
+    some.into_iter().filter(|(touched, _)| *touched).map(|(_, path)| path).collect()
 }
 
 fn scope_of(path: &str) -> Scope {

@@ -6,18 +6,20 @@
 //! - [`profile`]: TOML in, [`profile::policy::Policy`] out; knows no node.
 //! - [`pve`]: PVE's own file formats and names.
 //! - [`facts`]: capture in, [`facts::Facts`] out; judges nothing. → `pve`, types of `transport`
-//! - [`controls`]: the catalogue; facts and policy in, verdicts out. → `facts`, `profile`, `pve`
-//! - [`plan`]: verdicts in, one sealed and guarded plan out. → `controls`, `facts`, `profile`, `pve`
+//! - [`access`]: PVE's access control computed: effective permissions, wanted calls, matrix, review. → `profile`, `pve`
+//! - [`controls`]: the catalogue; facts and policy in, verdicts out. → `access`, `facts`, `profile`, `pve`
+//! - [`plan`]: verdicts in, one sealed and guarded plan out. → `access`, `controls`, `facts`, `profile`, `pve`
 //! - [`fleet`]: many nodes: which of them are one cluster, whose turn it is, when to stop. → `facts`, `plan`, `profile`
 //! - [`apply`]: the only room that changes a node. → `plan`, `controls`, `facts`, `profile`, `transport`, `event`
 //! - [`transport`]: connections, programs, frames.
 //! - [`report`]: what a command found, as data. → `plan`, `controls`, `profile`
-//! - [`render`]: models in, text out. → `report`, `plan`, `controls`, `event`, `apply::history`
+//! - [`render`]: models in, text out. → `access`, `report`, `plan`, `controls`, `event`, `apply::history`
 //! - [`cli`]: argv, prompts, files; wires the rooms. Nothing imports it.
 //!
 //! Shared vocabulary: [`change`] (what can be done to a node), [`error`] (kind, exit code, hint), [`secret`],
 //! [`sanitize`]; [`event`] is what a run tells while it is at work.
 
+pub mod access;
 pub mod apply;
 pub mod change;
 pub mod cli;

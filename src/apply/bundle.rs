@@ -15,8 +15,9 @@ use crate::profile::policy::Digests;
 use crate::transport::Program;
 use crate::transport::quote;
 
-const SCRIPTS: [(&str, &str); 8] = [
+const SCRIPTS: [(&str, &str); 9] = [
     ("lib.sh", include_str!("remote/lib.sh")),
+    ("access.sh", include_str!("remote/access.sh")),
     ("proofs.sh", include_str!("remote/proofs.sh")),
     ("firewall.sh", include_str!("remote/firewall.sh")),
     ("units.sh", include_str!("remote/units.sh")),

@@ -6,6 +6,7 @@
 //! fresh logins, and learns the outcome when the link was cut. [`cluster`] has several members take one change of
 //! cluster.fw up together.
 
+mod access;
 pub mod bundle;
 pub mod cluster;
 pub mod engine;

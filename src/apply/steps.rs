@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::access;
 use crate::change::{Action, Change, FileChange, FileImage, Stage, UnitVerb, Validate};
 use crate::plan::{FirewallPart, seal};
 use crate::transport::quote;
@@ -135,6 +136,10 @@ fn step(steps: &mut Steps, number: usize, action: &Action) {
                 .collect(),
         ),
         Action::Sysctl { set } => ("sysctl", set.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        Action::PveAccess { steps: calls } => {
+            steps.data.extend(access::data(&number, calls));
+            ("pve-access", action.touches().into_iter().map(str::to_owned).collect())
+        }
         Action::Unit { unit, verb } => ("unit", vec![unit.clone(), verb_word(*verb).into()]),
     };
     let mut words: Vec<&str> = vec![&number, kind];
@@ -241,6 +246,10 @@ pub fn forbidden(action: &Action) -> Option<String> {
     {
         return Some(format!("{full_name:?} cannot be written as full name"));
     }
+    if let Action::PveAccess { steps } = action {
+        let mut calls = steps.iter().flat_map(|step| std::iter::once(&step.call).chain(&step.undo));
+        return calls.find_map(access::forbidden);
+    }
     names(action)
         .into_iter()
         .find(|name| {
@@ -269,6 +278,8 @@ fn names(action: &Action) -> Vec<&str> {
         }
         Action::UserShell { name, shell } => vec![name, shell],
         Action::Sysctl { set } => set.keys().map(String::as_str).collect(),
+        // Judged by access::forbidden: PVE's names are not those of Linux.
+        Action::PveAccess { .. } => Vec::new(),
         Action::Unit { unit, .. } => vec![unit],
     }
 }

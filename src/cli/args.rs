@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::access::AccessArgs;
 use super::init::InitArgs;
 use super::profile::ProfileArgs;
 use crate::controls::Severity;
@@ -59,6 +60,8 @@ pub enum Verb {
     Rollback(Rollback),
     /// List the runs a node remembers
     History(History),
+    /// Show who may do what in PVE, and what must be looked at
+    Access(AccessArgs),
     /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
     Capture(Capture),
     /// Judge, show and list profiles, and print schemas

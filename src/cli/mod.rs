@@ -1,5 +1,6 @@
 //! Argv, prompts and files: wires the rooms, a file per verb. Nothing imports it.
 
+mod access;
 mod apply;
 pub mod args;
 mod capture;
@@ -60,6 +61,7 @@ fn run(verb: Verb, output: Output) -> Result<u8> {
         private_files();
     }
     match verb {
+        Verb::Access(args) => read_only(access::run(args, output)),
         Verb::Plan(args) => read_only(plan::run(args, output)),
         Verb::Check(args) => read_only(check::run(args, output)),
         Verb::Capture(args) => read_only(capture::run(args, output)),

@@ -174,7 +174,8 @@ impl Archive {
         Self { version: Self::VERSION, tool: format!("pve-harden {}", env!("CARGO_PKG_VERSION")), capture }
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    /// Reads one.
+    pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
         let fail = |why: String| {
             Error::msg(Kind::Usage, format!("{shown}: {why}"))

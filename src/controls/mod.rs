@@ -1,5 +1,6 @@
 //! The catalogue: one row per hardening requirement. Pure; a control takes facts and policy and returns a value.
 
+pub mod access;
 pub mod accounts;
 pub mod conf;
 pub mod kernel;
@@ -244,4 +245,12 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &os::TIME,
     &os::CRON,
     &os::FILE_PERMISSIONS,
+    &access::ROLES,
+    &access::GROUPS,
+    &access::USERS,
+    &access::POOLS,
+    &access::ACLS,
+    &access::TOKENS,
+    &access::REALMS,
+    &access::LEFTOVERS,
 ];

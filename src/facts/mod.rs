@@ -1,6 +1,7 @@
 //! The typed reading of a node. Pure: a [`Capture`](crate::transport::capture::Capture) goes in, [`Facts`] come out,
 //! nothing is judged here.
 
+mod access;
 mod accounts;
 mod apt;
 mod cluster;
@@ -19,6 +20,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+pub use access::{AccessFacts, Factors};
 pub use apt::{Simulation, Versioned};
 #[cfg(test)]
 pub(crate) use pam::parse as pam_services;
@@ -64,6 +66,7 @@ pub fn parse(capture: &Capture) -> Facts {
     let network =
         network::Sources { sections, files: &files, node_name: node_name.known().map(String::as_str) }.network();
     Facts {
+        access: access::parse(sections, &files, &pve, &pmxcfs_mounted),
         session: system::session(sections),
         taken: system::taken(sections),
         pve,
@@ -147,6 +150,9 @@ pub struct Facts {
     pub addresses: Reading<Vec<IpNet>>,
     /// Whether /etc/pve is the mounted cluster file system.
     pub pmxcfs_mounted: Reading<bool>,
+    /// PVE's users and rights.
+    #[serde(default)]
+    pub access: AccessFacts,
     /// /etc/passwd, /etc/group and what may be told of /etc/shadow.
     pub accounts: Accounts,
     /// `sudo -l -U NAME` per account that is asked for; absent without sudo.

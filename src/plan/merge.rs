@@ -26,6 +26,8 @@ fn object(change: &Change) -> (Discriminant<Action>, &str, Option<(Stage, bool)>
         Action::File(file) => &file.path,
         Action::Directory { path, .. } => path,
         Action::Packages { .. } | Action::PamProfiles { .. } | Action::Sysctl { .. } => "",
+        // Each control has its own objects.
+        Action::PveAccess { .. } => &change.summary,
         Action::Group { name, .. }
         | Action::User { name, .. }
         | Action::UserGroups { name, .. }

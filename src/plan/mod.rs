@@ -10,6 +10,7 @@ mod notes;
 mod order;
 mod packages;
 mod part;
+mod permissions;
 pub mod reach;
 pub mod seal;
 mod select;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Expect, Operator, Plan, hold, lockout, packages, reach};
+use super::{Expect, Operator, Plan, hold, lockout, packages, permissions, reach};
 use crate::change::Change;
 use crate::controls::accounts::AHEAD;
 use crate::facts::{CaseKind, Facts, Reading, RootLogin, RunFact};
@@ -31,6 +31,7 @@ pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -
         notes.extend(plan.reach.iter().flat_map(|table| reach::notes(table, operator)));
         notes.extend(interruptions(&plan.changes));
         notes.extend(packages::notes(facts, &plan.changes));
+        notes.extend(permissions::notes(facts, &plan.changes));
         notes.extend(other_run(facts, plan));
         notes.extend(drift(facts, plan));
     }

@@ -70,6 +70,7 @@ fn secret(action: &Action) -> Option<&str> {
         | Action::UserShell { .. }
         | Action::UserAging { .. }
         | Action::Sysctl { .. }
+        | Action::PveAccess { .. }
         | Action::Unit { .. } => None,
     }
 }

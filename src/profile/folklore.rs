@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Severity};
 use super::shape::Walk;
 use super::source::At;
+use crate::pve::privileges::MONITOR;
 
 /// One piece of folklore.
 #[derive(Clone, Copy, Debug)]
@@ -254,7 +255,10 @@ fn report(walk: &mut Walk<'_>, row: &Row, span: &Range<usize>) {
     }
     let message = format!("`{}` is folklore", row.said);
     let at = At { source: Arc::clone(walk.source), span: span.clone() };
-    let found = Diagnostic { severity: row.severity, ..Diagnostic::error(message) };
+    // As a privilege of its own it is right on release 8, and translated for later ones.
+    let alone = walk.source.text.get(span.clone()).is_some_and(|text| text.trim_matches(['"', '\'']) == MONITOR);
+    let severity = if alone { Severity::Warning } else { row.severity };
+    let found = Diagnostic { severity, ..Diagnostic::error(message) };
     walk.found.push(found.at(at).note(row.truth).help(format!("instead: {}", row.instead)));
 }
 

@@ -21,19 +21,59 @@ pub struct Leaf {
     /// Where it stands.
     pub at: At,
     /// Where each element stands, when it is an array.
-    pub items: Vec<Range<usize>>,
+    pub items: Vec<At>,
 }
 
 impl Leaf {
+    /// Adds the elements of a later layer's list.
+    fn add(&mut self, later: Self, id: Option<&str>) {
+        let (Json::Array(below), Json::Array(above)) = (&mut self.value, later.value) else { return };
+        if above.is_empty() {
+            return;
+        }
+        let replaced = |item: &Json| id.is_some_and(|id| above.iter().any(|other| other[id] == item[id]));
+        let keep: Vec<bool> = below.iter().map(|item| !replaced(item)).collect();
+        let mut kept = keep.iter();
+        below.retain(|_| kept.next().copied().unwrap_or_default());
+        let mut kept = keep.iter();
+        self.items.retain(|_| kept.next().copied().unwrap_or_default());
+        below.extend(above);
+        self.items.extend(later.items);
+        self.at = later.at;
+    }
+
     /// Where one element of an array stands.
     pub fn item(&self, index: usize) -> At {
-        let span = self.items.get(index).unwrap_or(&self.at.span).clone();
-        At { source: Arc::clone(&self.at.source), span }
+        self.items.get(index).unwrap_or(&self.at).clone()
     }
 }
 
-/// Dotted key → value. Tables merge deep and arrays are replaced, so merging two layers is extending one map.
+/// Dotted key → value.
 pub type Leaves = BTreeMap<String, Leaf>;
+
+/// Lists to which every layer adds, and what tells an entry of a later layer that replaces one of an earlier layer.
+const LISTS: [(&str, Option<&str>); 7] = [
+    ("access.role", Some("id")),
+    ("access.group", Some("id")),
+    ("access.user", Some("id")),
+    ("access.pool", Some("id")),
+    ("access.token", Some("id")),
+    ("access.realm", Some("id")),
+    ("access.acl", None),
+];
+
+/// Lays a layer over others: tables merge deep, arrays are replaced, the lists of `access` come together.
+pub fn lay(over: &mut Leaves, layer: Leaves) {
+    for (key, leaf) in layer {
+        let list = LISTS.iter().find(|(name, _)| *name == key);
+        match (list, over.get_mut(&key)) {
+            (Some((_, id)), Some(below)) => below.add(leaf, *id),
+            _ => {
+                over.insert(key, leaf);
+            }
+        }
+    }
+}
 
 /// A parsed file.
 #[derive(Debug, Default)]
@@ -102,14 +142,15 @@ pub fn parse(source: &Arc<Source>, found: &mut Diagnostics) -> Layer {
     Layer { extends, description, leaves }
 }
 
-fn collect(source: &Arc<Source>, table: &DeTable<'_>, prefix: &str, out: &mut Leaves) {
+pub(super) fn collect(source: &Arc<Source>, table: &DeTable<'_>, prefix: &str, out: &mut Leaves) {
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
         match value.get_ref() {
             DeValue::Table(inner) => collect(source, inner, &path, out),
             other => {
+                let place = |span| At { source: Arc::clone(source), span };
                 let items = match other {
-                    DeValue::Array(array) => array.iter().map(toml::Spanned::span).collect(),
+                    DeValue::Array(array) => array.iter().map(|item| place(item.span())).collect(),
                     _ => Vec::new(),
                 };
                 let at = At { source: Arc::clone(source), span: value.span() };

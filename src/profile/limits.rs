@@ -23,6 +23,8 @@ pub fn why(key: &str) -> Option<&'static str> {
 
 /// Every bounded number.
 pub const LIMITS: &[Limit] = &[
+    limit("access.tokens.default-days", 1, 3650, "a token without an end is never replaced"),
+    limit("access.tokens.max-days", 1, 3650, "a token without an end is never replaced"),
     limit("run.commit-window", 30, 3600, "a new login needs some seconds, and a node must not wait for hours"),
     limit("run.stage-window", 30, 3600, "a stage needs some seconds, and a stuck one must end"),
     limit("accounts.admin.sudo-timeout", 0, 3600, "0 asks every time; more than an hour is no question any more"),

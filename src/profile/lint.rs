@@ -2,6 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::layer::{Leaf, Leaves};
+use super::lint_access;
 use super::lint_ssh;
 use super::names;
 use super::network;
@@ -15,6 +16,7 @@ pub struct Lint<'a> {
 /// Judges what is set; keys that no layer sets are not judged.
 pub fn lint(leaves: &Leaves, found: &mut Diagnostics) {
     let mut lint = Lint { leaves, found };
+    lint_access::lint(&mut lint);
     lint_ssh::lint(&mut lint);
     lint.accounts();
     lint.aging();

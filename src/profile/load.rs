@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::disk;
 use super::keys::Key;
-use super::layer::{Leaf, Leaves, nest};
+use super::layer::{self, Leaf, Leaves, nest};
 use super::lint;
 use super::lint_ssh;
 use super::policy::{Digests, Host, Origin, Policy, Profile, Site};
@@ -82,7 +82,8 @@ pub fn load_with(request: Request<'_>) -> Result<Loaded, Diagnostics> {
     let mut found = Diagnostics::default();
     let secrets = Secrets::beside(request.site, request.environment, &mut found);
     let read = request.site.map(|path| site::read(path, request.purpose, &secrets, &mut found)).unwrap_or_default();
-    let stack = Stack::of(&references(request.profiles, &read.profiles), &mut found);
+    let mut stack = Stack::of(&references(request.profiles, &read.profiles), &mut found);
+    layer::lay(&mut stack.leaves, read.access.clone());
     lint::lint(&stack.leaves, &mut found);
     across(&stack.leaves, &read, &mut found);
     for warning in secrets.unread(&read.site.hosts, &read.variables) {
@@ -110,8 +111,11 @@ pub fn lint_file(path: &Path, environment: Environment) -> Diagnostics {
 fn is_site(path: &Path) -> bool {
     let Ok(text) = disk::read_text(path, disk::MAX_FILE) else { return false };
     let (tree, _) = toml::de::DeTable::parse_recoverable(&text);
-    let Shape::Table { keys, .. } = site_shape() else { return false };
-    tree.get_ref().keys().any(|key| keys.contains_key(key.get_ref().as_ref()))
+    let (Shape::Table { keys: site, .. }, Shape::Table { keys: profile, .. }) = (site_shape(), layer_shape()) else {
+        return false;
+    };
+    let of_site = |key: &str| site.contains_key(key) && !profile.contains_key(key);
+    tree.get_ref().keys().any(|key| of_site(key.get_ref()))
 }
 
 fn references(given: &[String], of_site: &[Reference]) -> Vec<Reference> {

@@ -11,6 +11,7 @@ pub mod keys;
 mod layer;
 mod limits;
 mod lint;
+mod lint_access;
 mod lint_ssh;
 mod load;
 pub mod names;
@@ -27,5 +28,7 @@ pub mod stack;
 
 #[cfg(test)]
 mod tests;
+
+pub use shape::nearest;
 
 pub use load::{Loaded, Request, lint_file, load, load_with};

@@ -58,7 +58,8 @@ fn all_optional(node: &mut Json) {
     match node {
         Json::Object(map) => {
             map.remove("required");
-            map.values_mut().for_each(all_optional);
+            // An entry of a list stands for itself: nothing of it comes from another layer.
+            map.iter_mut().filter(|(name, _)| !name.starts_with("Wanted")).for_each(|(_, node)| all_optional(node));
         }
         Json::Array(items) => items.iter_mut().for_each(all_optional),
         _ => {}

@@ -123,7 +123,7 @@ impl Stack {
             self.add(&Reference { text, base, at: Some(at) }, found);
             self.open.pop();
         }
-        self.leaves.extend(leaves);
+        layer::lay(&mut self.leaves, leaves);
         self.names.push(reference.text.clone());
         self.merged.push(key);
     }

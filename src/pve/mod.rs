@@ -3,9 +3,12 @@
 pub mod ceph;
 pub mod cluster;
 pub mod datacenter;
+pub mod domains;
 pub mod firewall;
 pub mod guest;
 pub mod ha;
+pub mod names;
+pub mod privileges;
 pub mod pveproxy;
 pub mod sources;
 pub mod storage;

@@ -60,6 +60,7 @@ fn plain(action: &Action, brings: &[Versioned]) -> Vec<String> {
         Action::Sysctl { set } => {
             set.iter().map(|(name, value)| format!("~ kernel setting {name}: {value}, now")).collect()
         }
+        Action::PveAccess { steps } => steps.iter().map(super::access::line).collect(),
         Action::Unit { unit, verb } => vec![match verb {
             UnitVerb::Reload => format!("! {unit} is reloaded"),
             UnitVerb::TryRestart => format!("! {unit} is restarted if it runs"),

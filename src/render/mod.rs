@@ -1,5 +1,6 @@
 //! Models in, text out. No clock, no environment, no decisions; whatever a node said is made harmless first.
 
+mod access;
 pub mod action;
 pub mod check;
 pub mod diff;
@@ -10,6 +11,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod message;
+pub mod permissions;
 pub mod progress;
 mod reach;
 pub mod sarif;

@@ -17,6 +17,7 @@ fn help_names_every_verb_and_the_exit_codes() {
       check        Report how the nodes stand, control by control; changes nothing
       rollback     Take a committed run back, newest first, inside a commit window of its own
       history      List the runs a node remembers
+      access       Show who may do what in PVE, and what must be looked at
       capture      Record what a node says, without secrets, for `plan --capture` and `check --capture`
       profile      Judge, show and list profiles, and print schemas
       init         Write a first site file: nodes, management networks, administrators

@@ -18,7 +18,7 @@ pub fn snapshot(id: &str, state: &str, text: &str) {
 }
 
 /// Judges the node, applies what the control wants to the model, judges again, and once more with something unreadable.
-fn three_states(id: &str, facts: Facts, policy: &Policy, unreadable: impl FnOnce(&mut Facts)) {
+pub fn three_states(id: &str, facts: Facts, policy: &Policy, unreadable: impl FnOnce(&mut Facts)) {
     three_states_of(id, "", facts, policy, unreadable);
 }
 
@@ -48,7 +48,7 @@ fn three_states_of(id: &str, node: &str, facts: Facts, policy: &Policy, unreadab
     assert!(matches!(third.status, Status::Unknown { .. }), "{id} judges what it cannot read: {:?}", third.status);
 }
 
-fn refused<T>() -> Reading<T> {
+pub fn refused<T>() -> Reading<T> {
     Reading::Unreadable("permission denied".into())
 }
 

@@ -1,6 +1,8 @@
 //! The controls, judged from outside: what they say of recorded nodes, that applying what they want satisfies them,
 //! and that the real sshd and sudo of this machine read their files as meant.
 
+mod access;
+mod access_calls;
 mod accounts;
 mod catalogue;
 mod fixtures;

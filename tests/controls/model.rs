@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pve_harden::change::access::AccessCall;
 use pve_harden::change::{Action, Change, FileImage, UnitVerb, Validate};
 use pve_harden::facts::network::Handshake;
 use pve_harden::facts::os::Sysctl;
@@ -89,6 +90,12 @@ fn step(facts: &mut Facts, action: &Action) {
                 known(&mut facts.os.sysctl).insert(name.clone(), value);
             }
         }
+        Action::PveAccess { steps } => {
+            for step in steps {
+                realm(facts, &step.call);
+                pve_harden::access::model::apply(known(&mut facts.access.config), &step.call);
+            }
+        }
         Action::PamProfiles { .. } | Action::Unit { .. } => {}
     }
 }
@@ -113,6 +120,19 @@ fn pveproxy(facts: &mut Facts, path: &str, image: Option<&FileImage>) {
         if let (Some(_), Some((_, answer))) = (settings.value(name), tls.asked.get_mut(label)) {
             *answer = Some(Handshake::Refused("handshake failure".into()));
         }
+    }
+}
+
+/// Realms lie in a file of their own.
+fn realm(facts: &mut Facts, call: &AccessCall) {
+    let AccessCall::RealmModify { realm, comment, default } = call else { return };
+    let realms = known(&mut facts.access.realms);
+    if *default == Some(true) {
+        realms.values_mut().for_each(|realm| drop(realm.settings.remove("default")));
+        realms.get_mut(realm).unwrap().settings.insert("default".into(), "1".into());
+    }
+    if let Some(comment) = comment {
+        realms.get_mut(realm).unwrap().settings.insert("comment".into(), comment.clone());
     }
 }
 

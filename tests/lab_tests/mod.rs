@@ -1,5 +1,6 @@
 //! Promises, shown on lab nodes with the real components.
 
+mod access;
 mod enforcement;
 mod expiry;
 mod faults;

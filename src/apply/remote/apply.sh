@@ -7,6 +7,8 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 . "$DIR/lib.sh"
 # shellcheck source=src/apply/remote/units.sh
 . "$DIR/units.sh"
+# shellcheck source=src/apply/remote/access.sh
+. "$DIR/access.sh"
 # shellcheck source=/dev/null
 . "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW SETTLE_WINDOW CONFIRM GATE_WINDOW
 # shellcheck source=src/apply/remote/firewall.sh
@@ -59,6 +61,7 @@ writes_pmxcfs() {
     grep -q "'/etc/pve/" "$DIR/steps.sh" && return 0
     sed -n "s/^step '[0-9]*' 'restore' '\([^']*\)' '\([^']*\)'\$/\1 \2/p" "$DIR/steps.sh" | while read -r writes_run writes_number; do
         ! on_pmxcfs "$(cat "$ROOT/runs/$writes_run/before/$writes_number/path" 2>/dev/null)" || echo yes
+        ! grep -qx pve-access "$ROOT/runs/$writes_run/before/$writes_number/step" 2>/dev/null || echo yes
     done | grep -q yes
 }
 
@@ -179,6 +182,7 @@ save_step() { # NUMBER KIND ARGUMENTS…
         printf '%s\n' "$@" >"$DIR/before/$entry/arguments"
         save_unit "$DIR/before/$entry" "$1" "$2"
         ;;
+    pve-access) save_access "$entry" ;;
     restore) save_restore "$entry" "$1" "$2" ;;
     *)
         echo "unknown step $kind" >&2
@@ -203,6 +207,7 @@ save_restore() {
         sed -n 1p "$restore_from/arguments" >"$DIR/before/$1/restored-unit"
         save_unit "$DIR/before/$1" "$(cat "$DIR/before/$1/restored-unit")" "$(sed -n 2p "$restore_from/arguments")"
         ;;
+    pve-access) ;;
     packages | pam-profiles)
         # shellcheck disable=SC2086
         save_set pam $PAM_FILES && save_set accounts $ACCOUNT_FILES
@@ -542,6 +547,11 @@ step_sysctl() { # NAME=VALUE…
     for setting in "$@"; do
         printf '%s\n' "${setting#*=}" >"$(setting_path "${setting%%=*}")" || return 1
     done
+}
+
+# shellcheck disable=SC2317,SC2329
+step_pve_access() {
+    access_do "$DIR" "$STEP"
 }
 
 # shellcheck disable=SC2317,SC2329

@@ -9,6 +9,8 @@
 DIR=$(cd "${0%/*}" && pwd) || exit 1
 # shellcheck source=src/apply/remote/lib.sh
 . "$DIR/lib.sh"
+# shellcheck source=src/apply/remote/access.sh
+. "$DIR/access.sh"
 # shellcheck source=src/apply/remote/proofs.sh
 . "$DIR/proofs.sh"
 # shellcheck source=src/apply/remote/firewall.sh
@@ -97,8 +99,8 @@ settle_packages() {
 
 in_scope() { # BEFORE-ENTRY: whether this pass may touch it
     case $MODE in
-    boot-local) [ ! -e "$1/path" ] || ! on_pmxcfs "$(cat "$1/path")" ;;
-    boot-pve) [ -e "$1/path" ] && on_pmxcfs "$(cat "$1/path")" ;;
+    boot-local) ! is_access_entry "$1" && { [ ! -e "$1/path" ] || ! on_pmxcfs "$(cat "$1/path")"; } ;;
+    boot-pve) is_access_entry "$1" || { [ -e "$1/path" ] && on_pmxcfs "$(cat "$1/path")"; } ;;
     *) return 0 ;;
     esac
 }
@@ -115,6 +117,7 @@ undo_entry() { # RUN-FOLDER NUMBER
         ;;
     sysctl) restore_settings "$entry" ;;
     unit) undo_unit "$entry" ;;
+    pve-access) access_undo "$1" "$2" "$entry/reached" ;;
     restore) undo_restore "$entry" ;;
     *) return 1 ;;
     esac
@@ -169,6 +172,10 @@ undo_unit() { # ENTRY
 
 # The undo of a rollback's step: what the rollback overwrote comes back.
 undo_restore() { # ENTRY
+    if is_access_entry "$1"; then
+        access_redo "$ROOT/runs/$(sed -n 1p "$1/arguments")" "$(sed -n 2p "$1/arguments")"
+        return
+    fi
     undo_restore_status=0
     if [ -e "$1/path" ]; then
         restore_path "$1" || undo_restore_status=1
@@ -382,6 +389,9 @@ has_pmxcfs_steps() {
     for pmxcfs_entry in "$DIR"/before/*/path; do
         [ -e "$pmxcfs_entry" ] && on_pmxcfs "$(cat "$pmxcfs_entry")" && return 0
     done
+    for pmxcfs_entry in "$DIR"/before/*/step; do
+        is_access_entry "${pmxcfs_entry%/step}" && return 0
+    done
     return 1
 }
 
@@ -401,6 +411,7 @@ undo_one() { # RUN NUMBER BY
         MODE=operator
         undo_unit "$source_run/before/$2" && reload_units
         ;;
+    pve-access) access_undo "$source_run" "$2" "$source_run/before/$2/reached" || FAILED="$FAILED $2" ;;
     packages | pam-profiles) restore_set "$source_run/before/pam" ;;
     sysctl) restore_settings "$source_run/before/$2" ;;
     *) rollback_account_step "$source_run" "$2" ;;

@@ -1,6 +1,7 @@
 //! What is wanted, resolved: every value is there, and for each one [`Policy::origin`] knows the file and line that
 //! set it. Field names are the control ids; keys in TOML are the same words in kebab-case.
 
+mod access;
 mod accounts;
 mod firewall;
 mod kernel;
@@ -15,6 +16,7 @@ mod updates;
 mod waiver;
 mod web;
 
+pub use access::*;
 pub use accounts::*;
 pub use firewall::*;
 pub use kernel::*;
@@ -128,6 +130,8 @@ pub struct Profile {
     pub kernel: KernelPolicy,
     /// `os.*`.
     pub os: OsPolicy,
+    /// `access.*`.
+    pub access: AccessPolicy,
 }
 
 /// `[run]`.

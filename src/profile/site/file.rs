@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::profile::policy::Sudo;
+use crate::profile::policy::{SiteAccess, Sudo};
 use crate::secret::Secret;
 
 /// A site file as it is written.
@@ -30,6 +30,9 @@ pub struct SiteFile {
     /// Accepted deviations: judged, shown, neither changed nor counted, until they expire.
     #[schemars(with = "Option<Vec<WaiverEntry>>")]
     pub waiver: Vec<Spanned<WaiverEntry>>,
+    /// PVE's users, groups, roles, pools, rights and tokens of this site, added to those of the profiles.
+    #[schemars(with = "Option<SiteAccess>")]
+    pub access: SiteAccess,
 }
 
 /// One `[[host]]`.

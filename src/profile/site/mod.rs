@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::disk;
-use super::layer::parse_tree;
+use super::layer::{Leaves, collect, parse_tree};
 use super::names;
 use super::network;
 use super::policy::{Admin, AdminPassword, Host, Site, Sudo, Waiver};
@@ -48,6 +48,8 @@ pub struct Read {
     pub variables: Vec<String>,
     /// Waived controls and where they are named.
     pub waived: Vec<(String, At)>,
+    /// Its `[access]` lists, the last layer of the profile.
+    pub access: Leaves,
 }
 
 /// An administrator's key and where it was given.
@@ -75,6 +77,9 @@ pub fn read(path: &Path, purpose: Purpose, secrets: &Secrets, found: &mut Diagno
 /// Judges the text of a site file.
 pub fn parse(source: &Arc<Source>, path: &Path, purpose: Purpose, secrets: &Secrets, found: &mut Diagnostics) -> Read {
     let tree = parse_tree(source, site_shape(), found);
+    let mut access = Leaves::new();
+    collect(source, tree.get_ref(), "", &mut access);
+    access.retain(|key, _| key.starts_with("access."));
     let file = match SiteFile::deserialize(toml::de::Deserializer::from(tree)) {
         Ok(file) => file,
         Err(why) => {
@@ -85,7 +90,7 @@ pub fn parse(source: &Arc<Source>, path: &Path, purpose: Purpose, secrets: &Secr
     };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut reader = Reader { source, folder, purpose, secrets, variables: Vec::new(), found };
-    reader.read(file, path)
+    Read { access, ..reader.read(file, path) }
 }
 
 /// What reading needs everywhere.
@@ -127,6 +132,7 @@ impl Reader<'_> {
             keys,
             variables: std::mem::take(&mut self.variables),
             waived,
+            access: Leaves::new(),
         }
     }
 

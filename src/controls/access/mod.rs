@@ -1,0 +1,186 @@
+//! `access.*`: PVE's users, groups, roles, pools, rights, tokens and realms. What to do is computed by
+//! [`crate::access::wanted`]; here it becomes verdicts.
+
+mod metas;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Control, Evidence, Meta, Status, Verdict};
+use crate::access::wanted::{self, Outcome, Target};
+use crate::change::access::AccessStep;
+use crate::change::{Action, Change, Stage};
+use crate::facts::{Facts, Reading};
+use crate::profile::policy::{AccessMode, Policy};
+use crate::pve::names;
+use crate::pve::privileges::Catalogue;
+
+/// A control of this family.
+pub struct Access {
+    meta: &'static Meta,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Roles,
+    Groups,
+    Users,
+    Pools,
+    Acls,
+    Tokens,
+    Realms,
+    Leftovers,
+}
+
+/// `access.roles`.
+pub const ROLES: Access = Access { meta: &metas::ROLES, kind: Kind::Roles };
+/// `access.groups`.
+pub const GROUPS: Access = Access { meta: &metas::GROUPS, kind: Kind::Groups };
+/// `access.users`.
+pub const USERS: Access = Access { meta: &metas::USERS, kind: Kind::Users };
+/// `access.pools`.
+pub const POOLS: Access = Access { meta: &metas::POOLS, kind: Kind::Pools };
+/// `access.acls`.
+pub const ACLS: Access = Access { meta: &metas::ACLS, kind: Kind::Acls };
+/// `access.tokens`.
+pub const TOKENS: Access = Access { meta: &metas::TOKENS, kind: Kind::Tokens };
+/// `access.realms`.
+pub const REALMS: Access = Access { meta: &metas::REALMS, kind: Kind::Realms };
+/// `access.leftovers`.
+pub const LEFTOVERS: Access = Access { meta: &metas::LEFTOVERS, kind: Kind::Leftovers };
+
+impl Control for Access {
+    fn meta(&self) -> &'static Meta {
+        self.meta
+    }
+
+    fn enabled(&self, policy: &Policy) -> bool {
+        let access = &policy.profile.access;
+        match self.kind {
+            Kind::Roles => access.roles.enabled,
+            Kind::Groups => access.groups.enabled,
+            Kind::Users => access.users.enabled,
+            Kind::Pools => access.pools.enabled,
+            Kind::Acls => access.acls.enabled,
+            Kind::Tokens => access.tokens.enabled,
+            Kind::Realms => access.realms.enabled,
+            Kind::Leftovers => access.leftovers.enabled,
+        }
+    }
+
+    fn reads(&self, _: &Policy) -> Vec<String> {
+        let files = if matches!(self.kind, Kind::Users | Kind::Realms) { &FILES[..] } else { &FILES[..1] };
+        files.iter().map(ToString::to_string).collect()
+    }
+
+    fn evaluate(&self, facts: &Facts, policy: &Policy) -> Verdict {
+        match &facts.pve {
+            Reading::Absent => return Verdict::not_applicable("this host is not PVE"),
+            Reading::Unreadable(why) => return Verdict::unknown(why.clone()),
+            Reading::NotAsked => return Verdict::unknown("the release of PVE: the capture does not contain it"),
+            Reading::Known(_) => {}
+        }
+        self.judge(facts, policy).unwrap_or_else(Verdict::unknown)
+    }
+}
+
+const FILES: [&str; 2] = ["/etc/pve/user.cfg", "/etc/pve/domains.cfg"];
+
+impl Access {
+    fn judge(&self, facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
+        let access = &policy.profile.access;
+        let nothing = BTreeMap::new();
+        if self.kind == Kind::Realms {
+            if access.realm.is_empty() {
+                return Ok(Verdict::not_applicable("neither profile nor site name a realm"));
+            }
+            return Ok(self.verdict(wanted::realms(access, facts.access.realms.required(FILES[1])?)));
+        }
+        let realms = match self.kind {
+            Kind::Users if !access.user.is_empty() => facts.access.realms.required(FILES[1])?,
+            _ => &nothing,
+        };
+        let protected = protected(policy);
+        let target = Target {
+            config: facts.access.config.required(FILES[0])?,
+            catalogue: Catalogue::of(facts.pve.known().map_or(9, |release| release.major)),
+            policy: access,
+            now: now(facts)?,
+            protected: &protected,
+            rights_are_exact: access.acls.enabled
+                && access.acls.mode == AccessMode::Exact
+                && !policy.left_out.contains(ACLS.meta.id),
+        };
+        Ok(self.verdict(self.compare(&target, realms, facts)))
+    }
+
+    fn compare(
+        &self,
+        target: &Target<'_>,
+        realms: &BTreeMap<String, crate::pve::domains::Realm>,
+        facts: &Facts,
+    ) -> Outcome {
+        match self.kind {
+            Kind::Roles => target.roles(),
+            Kind::Groups => target.groups(),
+            Kind::Users => target.users(realms),
+            Kind::Pools => target.pools(),
+            Kind::Acls => target.acls(),
+            Kind::Tokens => target.tokens(facts.access.secrets.known()),
+            Kind::Leftovers => target.leftovers(),
+            Kind::Realms => Outcome::default(),
+        }
+    }
+
+    fn verdict(&self, outcome: Outcome) -> Verdict {
+        let Outcome { build, remove, refusals, advice, translated, findings } = outcome;
+        let mut evidence: Vec<Evidence> =
+            findings.into_iter().map(|(what, found, wanted)| Evidence::new(what, found, wanted)).collect();
+        if evidence.is_empty() {
+            evidence.push(Evidence { source: "user.cfg".into(), found: "nothing is amiss".into(), wanted: None });
+        }
+        if !refusals.is_empty() {
+            return Verdict { status: Status::Refused { why: refusals.join("; ") }, evidence };
+        }
+        let mut changes = Vec::new();
+        if !build.is_empty() {
+            changes.push(self.change("", build, &translated));
+        }
+        if !remove.is_empty() {
+            let said = if changes.is_empty() { translated.as_slice() } else { &[] };
+            changes.push(self.change("removed ", remove, said));
+        }
+        Verdict::outcome(changes, (!advice.is_empty()).then(|| advice.join("; ")), evidence)
+    }
+
+    fn change(&self, word: &str, steps: Vec<AccessStep>, translated: &[String]) -> Change {
+        let kind = match self.kind {
+            Kind::Roles => "roles",
+            Kind::Groups => "groups",
+            Kind::Users => "users",
+            Kind::Pools => "pools",
+            Kind::Acls | Kind::Leftovers => "rights",
+            Kind::Tokens => "tokens",
+            Kind::Realms => "realms",
+        };
+        let said = if translated.is_empty() { String::new() } else { format!(" ({})", translated.join("; ")) };
+        Change {
+            controls: vec![self.meta.id.into()],
+            stage: Stage::PveAccess,
+            summary: format!("{word}PVE {kind}{said}"),
+            interrupts: None,
+            action: Action::PveAccess { steps },
+        }
+    }
+}
+
+/// root@pam, and who administers the nodes and may log in to PVE with the same account.
+pub fn protected(policy: &Policy) -> BTreeSet<String> {
+    let admins = policy.site.admins.iter().map(|admin| format!("{}@pam", admin.name));
+    admins.chain([names::ROOT.to_owned()]).collect()
+}
+
+fn now(facts: &Facts) -> Result<u64, String> {
+    let taken = facts.taken.required("the node's clock")?;
+    u64::try_from(taken.as_second()).map_err(|_| "the node's clock stands before 1970".into())
+}

@@ -1,0 +1,246 @@
+//! `access.*` on a recorded node: what the shipped examples want of it, and that they are content afterwards.
+
+use std::path::Path;
+
+use pve_harden::change::Change;
+use pve_harden::controls::{Status, Verdict};
+use pve_harden::facts::{Facts, Reading};
+use pve_harden::profile::policy::{AccessMode, Policy, WantedRealm};
+use pve_harden::pve::privileges::Catalogue;
+use pve_harden::pve::{domains, user_cfg};
+
+use super::fixtures::{refused, snapshot, three_states};
+use super::{asked, changes, control, model, policy, refusal, show};
+
+/// A shipped example with the site of the other tests.
+pub fn example(name: &str) -> Policy {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("profiles/examples/{name}.toml"));
+    let loaded = pve_harden::profile::load(&[file.to_string_lossy().into_owned()], None).unwrap();
+    let mut policy = policy("baseline");
+    policy.profile = loaded.profile;
+    policy
+}
+
+/// A fresh node whose realms were read, too.
+pub fn node(major: u32) -> Facts {
+    let mut facts = if major == 8 { Facts::fresh_pve8() } else { Facts::fresh_pve9() };
+    facts.access.realms = Reading::Known(domains::parse(""));
+    facts.access.secrets = Reading::Known([].into());
+    facts
+}
+
+/// The same with this user.cfg.
+fn with(text: &str) -> Facts {
+    let mut facts = node(9);
+    facts.access.config = Reading::Known(user_cfg::parse(text, Catalogue::of(9)));
+    facts
+}
+
+fn blind(facts: &mut Facts) {
+    facts.access.config = refused();
+}
+
+#[test]
+fn roles_of_the_teams_example() {
+    three_states("access.roles", node(9), &example("teams"), blind);
+}
+
+#[test]
+fn groups_of_the_teams_example() {
+    three_states("access.groups", node(9), &example("teams"), blind);
+}
+
+#[test]
+fn users_of_the_teams_example() {
+    let mut facts = node(9);
+    facts = model::apply(&facts, changes(&control("access.groups").evaluate(&facts, &example("teams"))));
+    three_states("access.users", facts, &example("teams"), blind);
+}
+
+#[test]
+fn pools_of_the_teams_example() {
+    let mut policy = example("teams");
+    policy.profile.access.pool[0].guests = vec![100, 101];
+    three_states("access.pools", node(9), &policy, blind);
+}
+
+#[test]
+fn rights_of_the_teams_example() {
+    three_states("access.acls", node(9), &example("teams"), blind);
+}
+
+#[test]
+fn a_listed_token_that_never_ends() {
+    let mut facts = with(
+        "user:svc-pve-automation@pve:1:0::::::\ntoken:svc-pve-automation@pve!automation:0:0:x:\n\
+         user:svc-pve-monitoring@pve:1:0::::::\ntoken:svc-pve-monitoring@pve!monitoring:0:1:Metrics exporter; owner DevOps team:\n",
+    );
+    facts.access.secrets = Reading::NotAsked;
+    three_states("access.tokens", facts, &example("service-accounts"), blind);
+}
+
+#[test]
+fn a_realm_that_is_offered_first() {
+    let mut policy = policy("baseline");
+    policy.profile.access.realm =
+        vec![WantedRealm { id: "pve".into(), comment: Some("Services and teams".into()), default: Some(true) }];
+    three_states("access.realms", node(9), &policy, |facts| facts.access.realms = refused());
+}
+
+/// Wants nothing: what PVE ignores is a finding, and its next write removes it.
+#[test]
+fn leftovers() {
+    let (id, policy) = ("access.leftovers", policy("baseline"));
+    let text = "# by hand\nuser:root@pam:1:0::::::\nuser:mon@pve:1:0::::::\nrole:Old:VM.Monitor,VM.Audit:\n\
+                acl:1:/:@nogroup:Old:\nacl:1:/:mon@pve:PVEPowerAdmin:\nminpwlen:12:\n";
+    let found = control(id).evaluate(&with(text), &policy);
+    snapshot(id, "differs", &show::verdict(&found));
+    assert!(changes(&found).is_empty());
+    let clean = control(id).evaluate(&node(9), &policy);
+    snapshot(id, "compliant", &show::verdict(&clean));
+    assert_eq!(clean.status, Status::Compliant);
+}
+
+#[test]
+fn every_example_is_content_with_its_own_changes_on_both_releases_and_its_undo_leads_back() {
+    for name in ["teams", "service-accounts", "crossplane"] {
+        for major in [8, 9] {
+            let policy = example(name);
+            let start = asked(node(major), &policy);
+            let mut facts = start.clone();
+            let mut steps = Vec::new();
+            for id in ["access.roles", "access.groups", "access.pools", "access.users", "access.acls"] {
+                let verdict = control(id).evaluate(&facts, &policy);
+                let wanted = steps_of(&verdict);
+                facts = model::apply(&facts, &wanted);
+                steps.extend(wanted);
+                let again = control(id).evaluate(&facts, &policy);
+                let waits = matches!(&again.status, Status::Differs { changes, .. } if changes.is_empty());
+                assert!(again.status == Status::Compliant || waits, "{name} on {major}: {id} {:?}", again.status);
+            }
+            let mut config = facts.access.config.known().unwrap().clone();
+            for change in steps.iter().rev() {
+                let pve_harden::change::Action::PveAccess { steps } = &change.action else { panic!("{change:?}") };
+                for step in steps.iter().rev() {
+                    step.undo.iter().for_each(|call| pve_harden::access::model::apply(&mut config, call));
+                }
+            }
+            assert_eq!(Some(&config), start.access.config.known(), "{name} on {major}");
+        }
+    }
+}
+
+/// The changes of a verdict; an example that lists nothing of a kind has none.
+pub fn steps_of(verdict: &Verdict) -> Vec<Change> {
+    match &verdict.status {
+        Status::Compliant => Vec::new(),
+        _ => changes(verdict).to_vec(),
+    }
+}
+
+#[test]
+fn near_misses_are_named() {
+    let mut policy = example("teams");
+    policy.profile.access.acl[1].role = "WebDve".into();
+    assert_eq!(
+        refusal(&control("access.acls").evaluate(&node(9), &policy)),
+        "right on /pool/ExtWebSer: there is no role WebDve; did you mean WebDev?"
+    );
+    let mut policy = example("teams");
+    policy.profile.access.user[0].id = "bob@pvee".into();
+    assert_eq!(
+        refusal(&control("access.users").evaluate(&node(9), &policy)),
+        "user bob@pvee: there is no realm pvee, nobody could log in; did you mean pve?"
+    );
+    let mut policy = example("teams");
+    policy.profile.access.role[0].privileges = vec!["VM.GuestAgent.Audit".into()];
+    assert_eq!(
+        refusal(&control("access.roles").evaluate(&node(8), &policy)),
+        "role WebDev: PVE 8 has no privilege VM.GuestAgent.Audit; VM.Monitor is what it has instead"
+    );
+}
+
+#[test]
+fn a_role_in_use_is_not_dropped_and_people_who_must_stay_stay() {
+    let text = "user:root@pam:1:0::::::\nuser:ops@pam:1:0::::::\nuser:old@pve:1:0::::::\nrole:Used:VM.Audit:\n\
+                role:Idle:VM.Audit:\nacl:1:/:old@pve:Used:\nacl:1:/:ops@pam:Administrator:\n";
+    let mut policy = example("teams");
+    policy.profile.access.roles.mode = AccessMode::Exact;
+    let verdict = control("access.roles").evaluate(&with(text), &policy);
+    let Status::Differs { changes, advice: Some(advice) } = &verdict.status else { panic!("{verdict:?}") };
+    assert_eq!(advice, "role Used is not listed and stays, because old@pve on / has it: take the right away first");
+    let calls = serde_json::to_string(changes).unwrap();
+    assert!(calls.contains("\"Idle\"") && !calls.contains("\"role\":\"Used\""), "{calls}");
+
+    policy.profile.access.users.mode = AccessMode::Exact;
+    policy.profile.access.acls.mode = AccessMode::Exact;
+    policy.profile.access.user.iter_mut().for_each(|user| user.groups.clear());
+    let verdict = control("access.users").evaluate(&with(text), &policy);
+    let removed = serde_json::to_string(&changes_of_removal(&verdict)).unwrap();
+    assert!(
+        removed.contains("old@pve") && !removed.contains("ops@pam") && !removed.contains("\"root@pam"),
+        "{removed}"
+    );
+}
+
+fn changes_of_removal(verdict: &Verdict) -> Vec<Change> {
+    changes(verdict).iter().filter(|change| change.summary.starts_with("removed")).cloned().collect()
+}
+
+#[test]
+fn what_is_over_goes_even_when_everything_else_stays() {
+    let text = "user:nancy@pve:1:0::::::\ngroup:pve-operators:nancy@pve::\ngroup:web-managers:nancy@pve::\n\
+                acl:1:/vms:nancy@pve:PVEVMAdmin:\nacl:1:/storage:nancy@pve:PVEAuditor:\n";
+    let mut policy = example("teams");
+    let nancy = policy.profile.access.user.iter_mut().find(|user| user.id == "nancy@pve").unwrap();
+    nancy.temporary_groups =
+        toml::from_str::<toml::Table>("m = [{ group = \"pve-operators\", until = \"2020-01-31\" }]").unwrap()["m"]
+            .clone()
+            .try_into()
+            .unwrap();
+    policy.profile.access.acl = toml::from_str::<toml::Table>(
+        "a = [{ path = \"/vms\", role = \"PVEVMAdmin\", users = [\"nancy@pve\"], until = \"2020-01-31\" }]",
+    )
+    .unwrap()["a"]
+        .clone()
+        .try_into()
+        .unwrap();
+    let facts = with(text);
+    let after = model::apply(&facts, changes(&control("access.acls").evaluate(&facts, &policy)));
+    let config = after.access.config.known().unwrap();
+    assert_eq!(config.acl.keys().map(|grant| grant.path.as_str()).collect::<Vec<_>>(), ["/storage"]);
+
+    let facts = model::apply(&facts, changes(&control("access.groups").evaluate(&facts, &policy)));
+    let verdict = control("access.users").evaluate(&facts, &policy);
+    let after = model::apply(&facts, changes(&verdict));
+    assert_eq!(after.access.config.known().unwrap().groups_of("nancy@pve"), ["web-managers".to_owned()].into());
+    assert!(changes(&verdict)[0].summary.contains("leaves pve-operators: it was until 2020-01-31"));
+}
+
+/// Made by hand from the description of the example's teams.
+#[test]
+fn the_matrix_of_the_teams_is_the_table_of_its_description() {
+    let policy = example("teams");
+    let mut facts = asked(node(9), &policy);
+    for id in ["access.roles", "access.groups", "access.pools", "access.users", "access.acls"] {
+        facts = model::apply(&facts, &steps_of(&control(id).evaluate(&facts, &policy)));
+    }
+    let accounts = pve_harden::access::matrix::matrix(facts.access.config.known().unwrap(), None);
+    let rows: Vec<(&str, &str, &str)> = accounts
+        .iter()
+        .flat_map(|account| {
+            account.grants.iter().map(move |held| (account.account.as_str(), held.role.as_str(), held.path.as_str()))
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("betty@pve", "WebDev", "/pool/ExtWebSer"),
+            ("bob@pve", "Administrator", "/"),
+            ("jim@pve", "WebDev", "/pool/IntWebSer"),
+            ("nancy@pve", "WebAppManager", "/pool/ExtWebSer"),
+            ("nancy@pve", "WebAppManager", "/pool/IntWebSer"),
+            ("root@pam", "Administrator", "/"),
+        ]
+    );
+}

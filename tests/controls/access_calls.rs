@@ -1,0 +1,202 @@
+//! Every call of `pveum` that the program can make, held against PVE's own API schema.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use pve_harden::change::Action;
+use pve_harden::change::access::{AccessCall, Grants, UserSettings};
+use serde_json::Value;
+
+use super::access::{example, node, steps_of};
+use super::{asked, control, model};
+
+const SCHEMA: &str = include_str!("../pve-sim/data/api-schema-9.1.json");
+
+/// `pveum` words → method, path, positional parameters (pve-access-control, `src/PVE/CLI/pveum.pm`).
+const COMMANDS: &[(&str, &str, &str, &[&str])] = &[
+    ("role add", "POST", "/access/roles", &["roleid"]),
+    ("role modify", "PUT", "/access/roles/{roleid}", &["roleid"]),
+    ("role delete", "DELETE", "/access/roles/{roleid}", &["roleid"]),
+    ("group add", "POST", "/access/groups", &["groupid"]),
+    ("group modify", "PUT", "/access/groups/{groupid}", &["groupid"]),
+    ("group delete", "DELETE", "/access/groups/{groupid}", &["groupid"]),
+    ("pool add", "POST", "/pools", &["poolid"]),
+    ("pool modify", "PUT", "/pools/{poolid}", &["poolid"]),
+    ("pool delete", "DELETE", "/pools/{poolid}", &["poolid"]),
+    ("user add", "POST", "/access/users", &["userid"]),
+    ("user modify", "PUT", "/access/users/{userid}", &["userid"]),
+    ("user delete", "DELETE", "/access/users/{userid}", &["userid"]),
+    ("user token modify", "PUT", "/access/users/{userid}/token/{tokenid}", &["userid", "tokenid"]),
+    ("user token delete", "DELETE", "/access/users/{userid}/token/{tokenid}", &["userid", "tokenid"]),
+    ("acl modify", "PUT", "/access/acl", &["path"]),
+    ("acl delete", "PUT", "/access/acl", &["path"]),
+    ("realm modify", "PUT", "/access/domains/{realm}", &["realm"]),
+];
+
+/// Why PVE's schema would refuse a call.
+fn refused(schema: &Value, call: &AccessCall) -> Option<String> {
+    let words = call.words();
+    let line = words.join(" ");
+    let Some((command, method, path, places)) =
+        COMMANDS.iter().find(|(command, ..)| line.starts_with(&format!("{command} ")))
+    else {
+        return Some(format!("no such command: {line}"));
+    };
+    let properties = &schema["paths"][path][method]["parameters"]["properties"];
+    let mut given: BTreeMap<String, String> = BTreeMap::new();
+    let rest = &words[command.split(' ').count()..];
+    for (place, word) in places.iter().zip(rest) {
+        given.insert((*place).into(), word.clone());
+    }
+    for option in &rest[places.len()..] {
+        let Some((name, value)) = option.strip_prefix("--").and_then(|option| option.split_once('=')) else {
+            return Some(format!("no option: {option}"));
+        };
+        if given.insert(name.into(), value.into()).is_some() {
+            return Some(format!("{name} twice"));
+        }
+    }
+    let missing =
+        properties.as_object()?.iter().find(|(name, property)| property["optional"] != 1 && !given.contains_key(*name));
+    if let Some((name, _)) = missing {
+        return Some(format!("{line}: {name} is missing"));
+    }
+    given.iter().find_map(|(name, value)| unfit(&properties[name], value).map(|why| format!("{line}: {name}: {why}")))
+}
+
+fn unfit(property: &Value, value: &str) -> Option<String> {
+    match property["type"].as_str() {
+        None => return Some("no such parameter".into()),
+        Some("boolean") if !["0", "1"].contains(&value) => return Some("no boolean".into()),
+        Some("integer") => match value.parse::<i64>() {
+            Ok(number) if number >= property["minimum"].as_i64().unwrap_or(i64::MIN) => {}
+            _ => return Some("no such integer".into()),
+        },
+        _ => {}
+    }
+    let longest = property["maxLength"].as_u64().unwrap_or(u64::MAX);
+    (value.chars().count() as u64 > longest).then(|| "too long".to_owned())
+}
+
+fn words(words: &[&str]) -> BTreeSet<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+/// One of each kind, with everything it can carry.
+fn one_of_each() -> Vec<AccessCall> {
+    let text = |word: &str| word.to_owned();
+    let settings = || UserSettings {
+        enabled: Some(true),
+        expires: Some(1),
+        first_name: Some(text("A")),
+        last_name: Some(text("B")),
+        email: Some(text("a@example.com")),
+        comment: Some(text("c")),
+        groups: Some(words(&["g", "h"])),
+        append: false,
+    };
+    let grants = || Grants { path: text("/vms"), roles: words(&["R"]), subjects: words(&["a@pve", "@g", "a@pve!ci"]) };
+    let appended = UserSettings { append: true, groups: Some(words(&["g"])), ..UserSettings::default() };
+    vec![
+        AccessCall::RoleAdd { role: text("R"), privileges: words(&["VM.Audit"]) },
+        AccessCall::RoleModify { role: text("R"), privileges: words(&[]) },
+        AccessCall::RoleDelete { role: text("R") },
+        AccessCall::GroupAdd { group: text("g"), comment: text("c") },
+        AccessCall::GroupModify { group: text("g"), comment: text("") },
+        AccessCall::GroupDelete { group: text("g") },
+        AccessCall::PoolAdd { pool: text("p/q"), comment: text("c") },
+        AccessCall::PoolModify { pool: text("p"), comment: text("") },
+        AccessCall::PoolJoin { pool: text("p"), guests: [100, 101].into(), storages: words(&["s1"]) },
+        AccessCall::PoolLeave { pool: text("p"), guests: [100].into(), storages: words(&[]) },
+        AccessCall::PoolDelete { pool: text("p") },
+        AccessCall::UserAdd { user: text("a@pve"), settings: settings() },
+        AccessCall::UserModify { user: text("a@pve"), settings: settings() },
+        AccessCall::UserModify { user: text("a@pve"), settings: appended },
+        AccessCall::UserDelete { user: text("a@pve") },
+        AccessCall::TokenModify {
+            token: text("a@pve!ci"),
+            expires: Some(9),
+            separated: Some(true),
+            comment: Some(text("c")),
+        },
+        AccessCall::TokenDelete { token: text("a@pve!ci") },
+        AccessCall::AclSet { grants: grants(), propagate: false },
+        AccessCall::AclDelete { grants: grants() },
+        AccessCall::RealmModify { realm: text("pve"), comment: Some(text("c")), default: Some(true) },
+        AccessCall::RealmModify { realm: text("pve"), comment: Some(text("")), default: None },
+    ]
+}
+
+/// Fails to compile when a call is added that the walk does not know.
+fn kind(call: &AccessCall) -> u8 {
+    match call {
+        AccessCall::RoleAdd { .. } => 0,
+        AccessCall::RoleModify { .. } => 1,
+        AccessCall::RoleDelete { .. } => 2,
+        AccessCall::GroupAdd { .. } => 3,
+        AccessCall::GroupModify { .. } => 4,
+        AccessCall::GroupDelete { .. } => 5,
+        AccessCall::PoolAdd { .. } => 6,
+        AccessCall::PoolModify { .. } => 7,
+        AccessCall::PoolJoin { .. } => 8,
+        AccessCall::PoolLeave { .. } => 9,
+        AccessCall::PoolDelete { .. } => 10,
+        AccessCall::UserAdd { .. } => 11,
+        AccessCall::UserModify { .. } => 12,
+        AccessCall::UserDelete { .. } => 13,
+        AccessCall::TokenModify { .. } => 14,
+        AccessCall::TokenDelete { .. } => 15,
+        AccessCall::AclSet { .. } => 16,
+        AccessCall::AclDelete { .. } => 17,
+        AccessCall::RealmModify { .. } => 18,
+    }
+}
+
+#[test]
+fn every_kind_of_call_is_one_that_pve_takes() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let calls = one_of_each();
+    assert_eq!(calls.iter().map(kind).collect::<BTreeSet<_>>().len(), 19);
+    for call in calls {
+        assert_eq!(refused(&schema, &call), None);
+    }
+    let wrong = AccessCall::RoleModify { role: "x".repeat(3), privileges: words(&["a"]) };
+    let mut broken = schema.clone();
+    broken["paths"]["/access/roles/{roleid}"]["PUT"]["parameters"]["properties"] =
+        serde_json::json!({"roleid": {"type": "string"}});
+    assert!(refused(&broken, &wrong).is_some(), "the walk can fail");
+}
+
+#[test]
+fn every_call_of_the_examples_and_every_undo_is_one_that_pve_takes() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let mut seen = 0;
+    for name in ["teams", "service-accounts", "crossplane"] {
+        let policy = example(name);
+        let mut facts = asked(node(9), &policy);
+        for id in ["access.roles", "access.groups", "access.pools", "access.users", "access.acls"] {
+            let wanted = steps_of(&control(id).evaluate(&facts, &policy));
+            facts = model::apply(&facts, &wanted);
+            for change in wanted {
+                let Action::PveAccess { steps } = change.action else { panic!("{change:?}") };
+                for call in steps.iter().flat_map(|step| std::iter::once(&step.call).chain(&step.undo)) {
+                    assert_eq!(refused(&schema, call), None, "{name}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 60, "{seen}");
+}
+
+proptest! {
+    /// A POSIX shell gives `pveum` exactly the words that were meant, whatever stands in them.
+    #[test]
+    fn words_reach_a_program_as_they_are(comment in "[ -~\\n\\t'\"!$`\\\\ü]{0,40}") {
+        let call = AccessCall::GroupAdd { group: "g".into(), comment: comment.clone() };
+        let line: Vec<String> = call.words().iter().map(|word| pve_harden::transport::quote::shell(word)).collect();
+        let said = std::process::Command::new("sh").arg("-c").arg(format!("printf '%s\\0' {}", line.join(" "))).output().unwrap();
+        let words: Vec<String> = said.stdout.split(|byte| *byte == 0).map(|word| String::from_utf8(word.to_vec()).unwrap()).collect();
+        prop_assert_eq!(&words[..words.len() - 1], call.words());
+    }
+}
