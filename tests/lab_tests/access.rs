@@ -71,7 +71,7 @@ fn a_call_that_fails_takes_the_others_back() {
     // The third group cannot be made: somebody else's pveum stands in the way.
     lab.on(
         "pve1",
-        "printf '#!/bin/sh\\n[ \"$3\" != int-web-devs ] || { echo refused by hand >&2; exit 255; }\\nexec /usr/sbin/pveum \"$@\"\\n' >/usr/local/sbin/pveum && chmod 755 /usr/local/sbin/pveum",
+        "printf '#!/bin/sh\\n[ \"$2 $3\" != \"add int-web-devs\" ] || { echo refused by hand >&2; exit 255; }\\nexec /usr/sbin/pveum \"$@\"\\n' >/usr/local/sbin/pveum && chmod 755 /usr/local/sbin/pveum",
     );
     let said =
         lab.harden(&["apply", "pve1", "--yes", "--profile", &example("teams"), "--control", "access.*"]).exits(5);
