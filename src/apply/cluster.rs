@@ -95,10 +95,9 @@ impl Choreography {
         let others_at = |gate: Gate| self.members.iter().all(|member| member.at >= Some(gate));
         let before_it_at = |gate: Gate| self.members.iter().take(member).all(|member| member.at >= Some(gate));
         let open = match gate {
-            Gate::Ready | Gate::Proved => others_at(gate),
             Gate::Lift => others_at(gate) && before_it_at(Gate::Proved),
             Gate::Commit if member == 0 => self.members.iter().skip(1).all(|member| member.committed),
-            Gate::Commit => others_at(gate),
+            Gate::Ready | Gate::Proved | Gate::Commit => others_at(gate),
         };
         open.then_some(Ok(()))
     }

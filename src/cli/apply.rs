@@ -37,7 +37,7 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
         output.result(&text::report(&report, output.stdout))?;
     }
     let mut results = BTreeMap::new();
-    let worst = after_the_plan(&connector, &args, &report, fleet, output, &mut results).await;
+    let worst = Box::pin(after_the_plan(&connector, &args, &report, fleet, output, &mut results)).await;
     match args.format {
         PlanFormat::Text if report.nodes.len() > 1 => {
             output.result(&table::outcomes(&report, &results, output.stdout))?;

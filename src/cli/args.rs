@@ -166,6 +166,7 @@ pub enum PlanFormat {
 }
 
 /// `apply`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Clone, Debug, Args)]
 pub struct Apply {
     /// Which nodes.

@@ -157,7 +157,7 @@ pub async fn carry_out_all(
         failed.extend(Box::pin(round.carry_out(members, results)).await);
     }
     worst = failed.iter().map(|(_, error)| error.kind.exit_code()).fold(worst, u8::max);
-    worst = worst.max(left(connector, prepared, &failed, &stop, output, results).await);
+    worst = worst.max(Box::pin(left(connector, prepared, &failed, &stop, output, results)).await);
     for (node, error) in &failed {
         if !single {
             output.say(&connector.last_lines(node));

@@ -92,7 +92,7 @@ impl Round<'_> {
             return Vec::new();
         }
         if !self.begins || self.stop.came() {
-            return self.leave(members, results).await;
+            return Box::pin(self.leave(members, results)).await;
         }
         let mut prepared = Vec::new();
         let count = members.len();
@@ -104,13 +104,13 @@ impl Round<'_> {
                     let name = ready.plan.node.clone();
                     let all = prepared.into_iter().map(|member| (member.place, member.ready));
                     let all = all.chain([(place, ready)]).chain(members).collect();
-                    self.leave(all, results).await;
+                    Box::pin(self.leave(all, results)).await;
                     return vec![(name, error)];
                 }
             }
         }
         let outcomes = self.drive(&prepared).await;
-        self.conclude(prepared, outcomes, results).await
+        Box::pin(self.conclude(prepared, outcomes, results)).await
     }
 
     async fn prepared(&self, ready: &mut Ready, members: usize) -> Result<(Order, crate::transport::Program)> {

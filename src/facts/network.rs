@@ -165,11 +165,11 @@ impl Sources<'_> {
     /// The first route that holds the address, default routes left out (pve-firewall src/PVE/Firewall.pm
     /// `local_network`).
     fn local_network(&self, own: IpAddr) -> Reading<IpNet> {
-        let (name, routes): (&str, fn(&str) -> Result<Vec<IpNet>, String>) = match own {
-            IpAddr::V4(_) => ("routes.v4", routes_v4),
-            IpAddr::V6(_) => ("routes.v6", routes_v6),
+        let routes = match own {
+            IpAddr::V4(_) => self.sections.parse("routes.v4", routes_v4),
+            IpAddr::V6(_) => self.sections.parse("routes.v6", routes_v6),
         };
-        match self.sections.parse(name, routes) {
+        match routes {
             Reading::Known(routes) => {
                 routes.into_iter().find(|net| net.contains(&own)).map_or(Reading::Absent, Reading::Known)
             }
@@ -224,7 +224,7 @@ fn routes_v4(text: &str) -> Result<Vec<IpNet>, String> {
     nets(text.lines().skip(1), route)
 }
 
-/// /proc/net/ipv6_route: destination and prefix length in hex.
+/// `/proc/net/ipv6_route`: destination and prefix length in hex.
 fn routes_v6(text: &str) -> Result<Vec<IpNet>, String> {
     let route = |line: &str| -> Option<Option<IpNet>> {
         let mut fields = line.split_whitespace();

@@ -153,7 +153,7 @@ fn outgoing_and_forwarded() {
         Question::from_node("10.0.0.1".parse().unwrap(), "192.0.2.53".parse().unwrap(), protocol, port)
     };
     for backend in [Backend::Iptables, Backend::Nftables] {
-        let text = text.replace("enable: 1\n", "enable: 1\n");
+        let text = text.clone();
         let text = if backend == Backend::Iptables { text.replace("policy_forward: DROP\n", "") } else { text };
         let model = model(&text, "", backend);
         assert_eq!(model.ask(&out(Protocol::Udp, 53)).verdict, Verdict::Accept);

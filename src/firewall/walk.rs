@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::kernel::{AddressType, Match, Rule, Ruleset, Target};
 use super::{Answer, Direction, NodeAddresses, Protocol, Question, RuleRef, Verdict};
 
-/// Linux's default net.ipv4.ip_local_port_range.
+/// Linux's default `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
 
 /// Deeper than any chain PVE makes.

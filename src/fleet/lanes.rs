@@ -148,7 +148,7 @@ fn complete(lane: &mut Lane, named: &[Named<'_>]) {
             None => lane.missing.push(peer),
         }
     }
-    lane.nodes.sort_by_key(|place| !named[*place].seen.is_some_and(|seen| seen.last.is_some()));
+    lane.nodes.sort_by_key(|place| named[*place].seen.is_none_or(|seen| seen.last.is_none()));
 }
 
 #[cfg(test)]

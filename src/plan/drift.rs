@@ -146,7 +146,7 @@ fn package_of(facts: &Facts, run: &RunFact, path: &str, at: Option<i64>) -> Opti
     let writers = WRITERS.iter().filter(|(prefix, _)| path.starts_with(prefix)).flat_map(|(_, names)| *names);
     let writers: Vec<&str> = writers.copied().collect();
     let near = |event: &&PackageEvent| at.is_none_or(|at| (at - event.at).abs() <= BY_PACKAGE);
-    let event = events(facts, run).filter(|event| writers.contains(&event.package.as_str())).filter(near).last()?;
+    let event = events(facts, run).filter(|event| writers.contains(&event.package.as_str())).rfind(near)?;
     Some((Author::Package, said(event)))
 }
 

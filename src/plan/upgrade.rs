@@ -85,7 +85,7 @@ fn files(facts: &Facts) -> Vec<Meaning> {
         .files
         .iter()
         .filter(|(path, file)| {
-            path.starts_with("/etc/apt/") && path.ends_with(".list") && matches!(file, Reading::Known(_))
+            path.starts_with("/etc/apt/") && path.strip_suffix(".list").is_some() && matches!(file, Reading::Known(_))
         })
         .map(|(path, _)| path.as_str())
         .collect();

@@ -170,8 +170,8 @@ pub fn document(document: &Document) -> serde_json::Result<String> {
 fn rule(explained: &Explained) -> Rule {
     let Explained { id, title, why, checked, naive, references, level, severity } = explained;
     let help = format!(
-        "{why}\n\nHow it is checked: {checked}\n\nWhat breaks when done naively: {naive}\n\nReferences:\n{}",
-        references.iter().map(|reference| format!("- {reference}\n")).collect::<String>()
+        "{why}\n\nHow it is checked: {checked}\n\nWhat breaks when done naively: {naive}\n\nReferences:\n- {}\n",
+        references.join("\n- ")
     );
     let family = id.split('.').next().unwrap_or_default();
     Rule {
@@ -287,7 +287,7 @@ fn file(control: &Control) -> Option<&str> {
 
 /// A node is shown as the folder its files lie in, the way viewers of source code expect.
 fn location(node: &Node, file: Option<&str>) -> Location {
-    let uri = encoded(&node.node) + &file.map_or_else(|| "/".into(), |file| encoded(file));
+    let uri = encoded(&node.node) + &file.map_or_else(|| "/".into(), encoded);
     Location {
         physical_location: PhysicalLocation { artifact_location: ArtifactLocation { uri } },
         logical_locations: [LogicalLocation { name: sanitize::line(&node.node).into_owned(), kind: "resource" }],

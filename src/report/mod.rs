@@ -346,21 +346,22 @@ mod tests {
 
     #[test]
     fn a_waived_control_counts_neither_way_and_an_expired_waiver_always_fails() {
-        let waiver = |expires| Waiver {
+        let until = |expires| Waiver {
             control: "a.b".into(),
             scope: Scope::Node("n".into()),
             owner: "o".into(),
             reason: "r".into(),
             expires,
         };
-        let waived = Status::Waived { deviation: "x".into(), waiver: waiver(date(2026, 12, 31)) };
+        let waived = Status::Waived { deviation: "x".into(), waiver: until(date(2026, 12, 31)) };
         let verdict = Verdict { status: waived, evidence: vec![] };
         for command in [Command::Plan, Command::Check { fail_on: Some(Severity::Low) }] {
             assert_eq!(code(command, vec![verdict.clone()]), 0, "{command:?}");
         }
         let mut judged = judged(vec![Verdict::compliant(vec![])], Severity::Low);
-        let waiver = waiver(date(2026, 5, 31));
-        judged.waivers = vec![WaiverResult { standing: waiver.standing(date(2026, 6, 1)), waiver, needed: false }];
+        let expired = until(date(2026, 5, 31));
+        judged.waivers =
+            vec![WaiverResult { standing: expired.standing(date(2026, 6, 1)), waiver: expired, needed: false }];
         let node = NodeReport { node: "n".into(), address: "a".into(), result: Ok(judged) };
         assert_eq!(node.exit_code(Command::Check { fail_on: None }), 1);
         assert_eq!(node.exit_code(Command::Plan), 0, "nothing is to be changed");

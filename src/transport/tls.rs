@@ -27,7 +27,7 @@ const SUITES: [u16; 21] = [
     0xc023, 0xc027, 0x009d, 0x009c, 0x003d, 0x003c, 0x0035,
 ];
 
-/// Whether the port answers a ClientHello; a way that cannot be taken (`ProxyCommand`, a jump host that asks for a
+/// Whether the port answers a `ClientHello`; a way that cannot be taken (`ProxyCommand`, a jump host that asks for a
 /// password) is no answer.
 pub async fn tls_answers(target: &Target, port: u16) -> bool {
     let Ok(route) = client::route(target).await else { return false };
@@ -64,7 +64,7 @@ async fn greeted(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite 
     (answer[0] == HANDSHAKE && answer[1] == 3 && answer[5] == SERVER_HELLO).then_some(())
 }
 
-/// A ClientHello for TLS 1.2 and 1.3: random, session id and an X25519 share of 32 bytes each.
+/// A `ClientHello` for TLS 1.2 and 1.3: random, session id and an X25519 share of 32 bytes each.
 fn hello(random: &[u8; 96]) -> Vec<u8> {
     let mut body = vec![3, 3];
     body.extend(&random[..32]);

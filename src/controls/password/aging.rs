@@ -139,7 +139,7 @@ fn person(
         // The account is about to be made: useradd copies what login.defs says now.
         let finite = finite_default(facts)?;
         if managed && (admin.password.is_some() || finite) {
-            repair.changes.push(aging(policy, admin, admin.password.is_some().then_some(None)));
+            repair.changes.push(aging(policy, admin, admin.password.is_some().then_some(-1)));
         }
         return Ok(());
     };
@@ -148,7 +148,7 @@ fn person(
         PasswordState::Hash(_) => with_password(repair, policy, admin, shadow, today),
         // The account gets its password in this run, and with it today's date.
         _ if managed && admin.password.is_some() => {
-            repair.changes.push(aging(policy, admin, Some(shadow.inactive_days)))
+            repair.changes.push(aging(policy, admin, Some(shadow.inactive_days.unwrap_or(-1))));
         }
         PasswordState::Locked(_) => {
             repair.evidence.push(Evidence { source, found: "password is locked".into(), wanted: None });
@@ -179,7 +179,7 @@ fn with_password(repair: &mut Repair, policy: &Policy, admin: &Admin, shadow: &S
     }
     match shadow.last_change {
         Some(day) if day > 0 && today - day < max => {
-            repair.changes.push(aging(policy, admin, Some(shadow.inactive_days)));
+            repair.changes.push(aging(policy, admin, Some(shadow.inactive_days.unwrap_or(-1))));
         }
         _ => repair.advise(format!(
             "{name} should set a new password (passwd {name}) and then run again: the present one is older than {max} \
@@ -211,9 +211,9 @@ fn finite_default(facts: &Facts) -> Result<bool, String> {
     Ok(days.last().and_then(|days| days.parse::<i64>().ok()).is_some_and(|days| (0..NEVER).contains(&days)))
 }
 
-/// After accounts are made, so in a later stage. `inactive` are the inactive days of an account with a password, which
+/// After accounts are made, so in a later stage. `inactive` are the inactive days of an account with a password, -1 for none; they
 /// stay as they are: this tool never gives an administrator any, an account's key dies with them.
-fn aging(policy: &Policy, admin: &Admin, inactive: Option<Option<i64>>) -> Change {
+fn aging(policy: &Policy, admin: &Admin, inactive: Option<i64>) -> Change {
     let want = &policy.profile.password.aging;
     let name = admin.name.clone();
     let warn_days = i64::from(want.warn_days);
@@ -223,7 +223,7 @@ fn aging(policy: &Policy, admin: &Admin, inactive: Option<Option<i64>>) -> Chang
             min_days: want.min_days.into(),
             max_days: want.max_days.into(),
             warn_days,
-            inactive_days: inactive.unwrap_or(-1),
+            inactive_days: inactive,
         };
         (format!("{name}'s password lasts {} days", want.max_days), action)
     } else {

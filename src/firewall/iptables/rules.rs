@@ -167,7 +167,7 @@ impl Compiler<'_> {
             }
         }
         if let Some(protocol) = part.protocol.filter(|protocol| *protocol != "0") {
-            self.protocol(protocol, rule, part, &mut condition)?;
+            Self::protocol(protocol, rule, part, &mut condition)?;
         }
         Ok(condition)
     }
@@ -203,13 +203,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn protocol(
-        &self,
-        name: &str,
-        rule: &files::Rule,
-        part: Part<'_>,
-        condition: &mut Condition,
-    ) -> Result<(), String> {
+    fn protocol(name: &str, rule: &files::Rule, part: Part<'_>, condition: &mut Condition) -> Result<(), String> {
         let number = protocol_number(name).ok_or_else(|| format!("unknown protocol '{name}'"))?;
         condition.add(format!("-p {name}"), Match::Protocol(number));
         let icmp = matches!(name, "icmp" | "icmpv6" | "ipv6-icmp");

@@ -165,7 +165,7 @@ fn interface(draft: &mut Draft, to: Use<'_>, rule: &files::Rule) {
 fn protocol(draft: &mut Draft, name: &str, dport: Option<&str>, sport: Option<&str>, icmp: Option<&str>) {
     let number = protocol_number(name);
     match number {
-        Some(1) | Some(58) => {
+        Some(1 | 58) => {
             let v6 = number == Some(58);
             if draft.v6.is_some_and(|own| own != v6) {
                 return;

@@ -85,6 +85,7 @@ pub enum ForwardVerdict {
 }
 
 /// `[firewall.node]`: options of host.fw.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of host.fw")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FirewallNode {

@@ -319,9 +319,8 @@ impl Reader<'_> {
     fn exists(&self, address: &Address) -> Result<Option<bool>, String> {
         let own = &self.reading.config;
         match &address.kind {
-            AddressKind::List(_) => Ok(None),
             // Sets of virtual networks are not in these files.
-            AddressKind::Ipset(Some(NamePrefix::Sdn), _) => Ok(None),
+            AddressKind::List(_) | AddressKind::Ipset(Some(NamePrefix::Sdn), _) => Ok(None),
             AddressKind::Ipset(_, name) => {
                 let there = own.ipsets.contains_key(name) || self.cluster.is_some_and(|c| c.ipsets.contains_key(name));
                 if there { Ok(None) } else { Err(format!("no such ipset '{name}'")) }
@@ -340,12 +339,12 @@ impl Reader<'_> {
 }
 
 /// A string that Perl takes for false is no parameter.
-fn given(value: &Option<String>) -> Option<&str> {
-    value.as_deref().filter(|value| *value != "0")
+fn given(value: Option<&String>) -> Option<&str> {
+    value.map(String::as_str).filter(|value| *value != "0")
 }
 
 fn verify_protocol(rule: &Rule, families: &mut Vec<bool>, errors: &mut Vec<String>) {
-    let protocol = given(&rule.protocol);
+    let protocol = given(rule.protocol.as_ref());
     let icmp = matches!(protocol, Some("icmp" | "icmpv6" | "ipv6-icmp"));
     if let Some(name) = protocol {
         if !names::perl_protocol(name) {
@@ -358,7 +357,7 @@ fn verify_protocol(rule: &Rule, families: &mut Vec<bool>, errors: &mut Vec<Strin
         }
     }
     let ported = protocol.is_some_and(names::has_ports);
-    for (field, value) in [("dport", given(&rule.dport)), ("sport", given(&rule.sport))] {
+    for (field, value) in [("dport", given(rule.dport.as_ref())), ("sport", given(rule.sport.as_ref()))] {
         let Some(value) = value else { continue };
         let types = field == "dport" && icmp && (icmp::perl_name(value, false) || icmp::perl_name(value, true));
         if !types && let Err(error) = Ports::parse(value, Backend::Iptables) {
@@ -370,10 +369,10 @@ fn verify_protocol(rule: &Rule, families: &mut Vec<bool>, errors: &mut Vec<Strin
             Some(name) => errors.push(format!("{field}: protocol '{name}' does not support ports")),
         }
     }
-    if let Some(kind) = given(&rule.icmp_type) {
+    if let Some(kind) = given(rule.icmp_type.as_ref()) {
         if !icmp {
             errors.push("proto: missing property - 'icmp-type' requires this property".to_owned());
-        } else if given(&rule.dport).is_some() {
+        } else if given(rule.dport.as_ref()).is_some() {
             errors.push("icmp-type: 'icmp-type' cannot be specified together with 'dport'".to_owned());
         } else if !icmp::perl_name(kind, protocol != Some("icmp")) {
             let protocol = protocol.unwrap_or_default();
