@@ -22,6 +22,7 @@ fn main() -> anyhow::Result<()> {
     request.probes.extend(policy::admin_probe_address(site, None));
     request.files = pve_harden::plan::reads(&policy);
     request.packages = pve_harden::plan::packages(&policy);
+    pve_harden::plan::ask(&policy, &mut request);
     // What the loader would have set.
     println!("umask 077; LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH; cd /");
     println!("PVH_NONCE=bench PVH_USER=ops PVH_SUDO=yes PVH_CONNECTION=${{SSH_CONNECTION-}}");
