@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounts;
 pub mod conf;
 pub mod kernel;
+pub mod firewall;
 pub mod lockout;
 pub mod network;
 pub mod os;
@@ -253,4 +254,10 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &access::TOKENS,
     &access::REALMS,
     &access::LEFTOVERS,
+    &firewall::MANAGEMENT,
+    &firewall::COROSYNC,
+    &firewall::SERVICES,
+    &firewall::NODE,
+    &firewall::BACKEND,
+    &firewall::ENABLE,
 ];

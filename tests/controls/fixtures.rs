@@ -166,3 +166,78 @@ fn network_listen() {
         three_states_of("network.listen", node, facts, &policy("baseline"), |facts| facts.listeners = refused());
     }
 }
+
+/// Judges the node with every control of the firewall; the datacenter's part is the same on each.
+fn firewall(id: &str, blind: impl Fn(&mut Facts)) {
+    for (node, facts) in nodes() {
+        let mut policy = policy("strict");
+        let firewall = &mut policy.profile.firewall;
+        firewall.management.enabled = true;
+        firewall.enable.enabled = true;
+        firewall.node.enabled = true;
+        firewall.corosync.enabled = true;
+        firewall.services.enabled = true;
+        three_states_of(id, node, facts, &policy, &blind);
+    }
+}
+
+#[test]
+fn firewall_management() {
+    firewall("firewall.management", |facts| facts.cluster = refused());
+}
+
+#[test]
+fn firewall_enable() {
+    firewall("firewall.enable", |facts| {
+        facts.files.insert("/etc/pve/firewall/cluster.fw".into(), refused());
+    });
+}
+
+#[test]
+fn firewall_node() {
+    firewall("firewall.node", |facts| {
+        facts.files.insert("/etc/pve/nodes/pve1/host.fw".into(), refused());
+    });
+}
+
+/// Only a cluster has links, and only there another than the first needs a rule.
+#[test]
+fn firewall_corosync() {
+    let mut policy = policy("strict");
+    policy.profile.firewall.corosync.enabled = true;
+    let blind = |facts: &mut Facts| facts.cluster = refused();
+    three_states_of("firewall.corosync", "", Facts::cluster_of_three(), &policy, blind);
+}
+
+#[test]
+fn firewall_services() {
+    let mut policy = policy("strict");
+    policy.profile.firewall.services.enabled = true;
+    let blind = |facts: &mut Facts| facts.listeners = refused();
+    three_states_of("firewall.services", "", Facts::cluster_of_three(), &policy, blind);
+}
+
+/// It wants nothing: a node that is told to use a firewall it does not have is a person's to repair.
+#[test]
+fn firewall_backend() {
+    let id = "firewall.backend";
+    let mut policy = policy("strict");
+    policy.profile.firewall.backend.enabled = true;
+    for (node, facts) in nodes() {
+        let mut facts = asked(facts, &policy);
+        let path = "/etc/pve/nodes/pve1/host.fw";
+        let image = pve_harden::change::FileImage::root("[OPTIONS]\n\nnftables: 1\n", 0o640);
+        facts.files.insert(path.into(), Reading::Known(model::regular(&image)));
+        let wrong = control(id).evaluate(&facts, &policy);
+        snapshot(id, &format!("differs{node}"), &show::verdict(&wrong));
+        assert!(changes(&wrong).is_empty(), "the backend is never switched");
+        facts.files.insert(path.into(), Reading::Absent);
+        let right = control(id).evaluate(&facts, &policy);
+        snapshot(id, &format!("compliant{node}"), &show::verdict(&right));
+        assert_eq!(right.status, Status::Compliant);
+        facts.files.insert(path.into(), refused());
+        let blind = control(id).evaluate(&facts, &policy);
+        snapshot(id, &format!("unreadable{node}"), &show::verdict(&blind));
+        assert!(matches!(blind.status, Status::Unknown { .. }));
+    }
+}
