@@ -3,8 +3,8 @@
 pub mod access;
 pub mod accounts;
 pub mod conf;
-pub mod kernel;
 pub mod firewall;
+pub mod kernel;
 pub mod lockout;
 pub mod network;
 pub mod os;

@@ -24,7 +24,7 @@ fn hostile_capture() -> String {
     for (name, section) in capture["sections"].as_object_mut().unwrap() {
         let text = section["body"]["text"].as_str().unwrap();
         if name.starts_with("sshd.case.") || name == "sshd.global" || name == "sshd.version" {
-            let hostile: String = text.lines().map(|line| format!("{line} {HOSTILE}\n")).collect();
+            let hostile = text.lines().map(|line| format!("{line} {HOSTILE}\n")).collect::<Vec<_>>().concat();
             section["body"]["text"] = hostile.into();
             spoiled += 1;
         }

@@ -38,7 +38,8 @@ impl Browser {
         let mut browser = Self { child, to, from, session: String::new(), number: 0, requests: Vec::new() };
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        browser.session = browser.call("Target.attachToTarget", &attach)["sessionId"].as_str().unwrap().to_owned();
+        let attached = browser.call("Target.attachToTarget", &attach);
+        attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         for domain in ["Page", "Network", "Runtime"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -107,7 +108,6 @@ impl Drop for Browser {
 const SHOWN: &str = "[...document.querySelectorAll('details')].filter((one) => one.checkVisibility()).length";
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one browser, one page, from load to print")]
 fn the_page_filters_opens_darkens_and_prints() {
     if Command::new("chromium").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "chromium is missing");

@@ -96,11 +96,11 @@ fn judged(id: &str, state: &str, facts: &Facts, policy: &Policy) -> Verdict {
 }
 
 /// Differs, is right once `repair` did what it asks for, and unknown without what `blind` takes away.
-fn three(id: &str, facts: Facts, policy: &Policy, repair: impl FnOnce(&mut Facts), blind: impl FnOnce(&mut Facts)) {
+fn three(id: &str, facts: &Facts, policy: &Policy, repair: impl FnOnce(&mut Facts), blind: impl FnOnce(&mut Facts)) {
     assert!(control(id).enabled(policy), "{id}");
-    let first = judged(id, "differs", &facts, policy);
+    let first = judged(id, "differs", facts, policy);
     assert!(matches!(first.status, Status::Differs { .. }), "{id}: {:?}", first.status);
-    let mut after = model::apply(&facts, changes(&first));
+    let mut after = model::apply(facts, changes(&first));
     repair(&mut after);
     let second = judged(id, "compliant", &after, policy);
     assert_eq!(second.status, Status::Compliant, "{id}");
@@ -134,7 +134,7 @@ fn security_updates() {
         config.insert("Unattended-Upgrade::Origins-Pattern::".into(), origins);
         known(&mut facts.units).insert("apt-daily-upgrade.timer".into(), unit("active", "enabled"));
     };
-    three("updates.security", machine(&policy), &policy, repair, |facts| facts.os.apt_config = refused());
+    three("updates.security", &machine(&policy), &policy, repair, |facts| facts.os.apt_config = refused());
 }
 
 #[test]
@@ -153,14 +153,14 @@ fn repositories() {
     facts = asked(facts, &policy);
     facts.files.insert(path.into(), text("pve-test"));
     let repair = |facts: &mut Facts| drop(facts.files.insert(path.into(), text("pve-no-subscription")));
-    three("updates.repositories", facts, &policy, repair, |facts| drop(facts.files.insert(path.into(), refused())));
+    three("updates.repositories", &facts, &policy, repair, |facts| drop(facts.files.insert(path.into(), refused())));
 }
 
 #[test]
 fn pending_updates() {
     let policy = policy("baseline");
     let repair = |facts: &mut Facts| known(&mut facts.os.pending).packages.clear();
-    three("updates.pending", machine(&policy), &policy, repair, |facts| known(&mut facts.os.pending).lists = None);
+    three("updates.pending", &machine(&policy), &policy, repair, |facts| known(&mut facts.os.pending).lists = None);
 }
 
 #[test]
@@ -170,14 +170,14 @@ fn microcode() {
         let package = Package { version: "1".into(), installed: true };
         known(&mut facts.packages).insert("intel-microcode".into(), package);
     };
-    three("updates.microcode", machine(&policy), &policy, repair, |facts| facts.os.kernel = refused());
+    three("updates.microcode", &machine(&policy), &policy, repair, |facts| facts.os.kernel = refused());
 }
 
 #[test]
 fn reboot_owed() {
     let policy = policy("baseline");
     let repair = |facts: &mut Facts| kernel(facts).release = "6.17.2-1-pve".into();
-    three("updates.reboot-owed", machine(&policy), &policy, repair, |facts| facts.packages = refused());
+    three("updates.reboot-owed", &machine(&policy), &policy, repair, |facts| facts.packages = refused());
 }
 
 #[test]
@@ -188,13 +188,13 @@ fn release() {
     known(&mut facts.pve).text = "8.4.1".into();
     facts.taken = Reading::Known("2026-11-01T00:00:00Z".parse().unwrap());
     let repair = |facts: &mut Facts| facts.taken = Reading::Known("2025-01-01T00:00:00Z".parse().unwrap());
-    three("updates.release", facts, &policy, repair, |facts| facts.taken = refused());
+    three("updates.release", &facts, &policy, repair, |facts| facts.taken = refused());
 }
 
 #[test]
 fn sysctl() {
     let policy = policy("baseline");
-    three("kernel.sysctl", machine(&policy), &policy, |_| {}, |facts| facts.os.sysctl = refused());
+    three("kernel.sysctl", &machine(&policy), &policy, |_| {}, |facts| facts.os.sysctl = refused());
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn modules() {
         let deny = policy.profile.kernel.modules.deny.clone();
         known(&mut facts.os.modules).install = deny.into_iter().map(|name| (name, "/bin/false".into())).collect();
     };
-    three("kernel.modules", machine(&policy), &policy, repair, |facts| facts.os.modules = refused());
+    three("kernel.modules", &machine(&policy), &policy, repair, |facts| facts.os.modules = refused());
 }
 
 #[test]
@@ -270,27 +270,27 @@ fn what_a_node_needs_is_never_denied() {
 #[test]
 fn services() {
     let policy = policy("baseline");
-    three("os.services", machine(&policy), &policy, |_| {}, |facts| facts.units = refused());
+    three("os.services", &machine(&policy), &policy, |_| {}, |facts| facts.units = refused());
 }
 
 #[test]
 fn what_is_only_reported() {
     let policy = policy("strict");
     let blind = |facts: &mut Facts| facts.os.kernel = refused();
-    three("os.ksm", machine(&policy), &policy, |facts| kernel(facts).ksm = Some((0, 0)), blind);
-    three("os.secure-boot", machine(&policy), &policy, |facts| kernel(facts).secure_boot = Some(true), blind);
+    three("os.ksm", &machine(&policy), &policy, |facts| kernel(facts).ksm = Some((0, 0)), blind);
+    three("os.secure-boot", &machine(&policy), &policy, |facts| kernel(facts).secure_boot = Some(true), blind);
     let lockdown = |facts: &mut Facts| kernel(facts).lockdown = Some("none [integrity] confidentiality".into());
-    three("os.lockdown", machine(&policy), &policy, lockdown, blind);
+    three("os.lockdown", &machine(&policy), &policy, lockdown, blind);
     let mounts =
         |facts: &mut Facts| known(&mut facts.os.kernel).mounts.get_mut("/tmp").unwrap().1.extend(["nodev".to_owned()]);
-    three("os.mounts", machine(&policy), &policy, mounts, blind);
-    three("os.apparmor", machine(&policy), &policy, |facts| kernel(facts).apparmor = Some(true), blind);
+    three("os.mounts", &machine(&policy), &policy, mounts, blind);
+    three("os.apparmor", &machine(&policy), &policy, |facts| kernel(facts).apparmor = Some(true), blind);
     let time = |facts: &mut Facts| {
         let clock = known(&mut facts.os.clock);
         clock.synchronized = Some(true);
         clock.sources[0].0 = "+".into();
     };
-    three("os.time", machine(&policy), &policy, time, |facts| facts.os.clock = refused());
+    three("os.time", &machine(&policy), &policy, time, |facts| facts.os.clock = refused());
 }
 
 #[test]
@@ -309,7 +309,13 @@ fn owners_and_modes() {
             facts.files.insert(path.into(), Reading::Known(fact));
         };
         mode(&mut facts, wrong);
-        three(id, facts, &policy, |facts| mode(facts, right), |facts| drop(facts.files.insert(path.into(), refused())));
+        three(
+            id,
+            &facts,
+            &policy,
+            |facts| mode(facts, right),
+            |facts| drop(facts.files.insert(path.into(), refused())),
+        );
     }
 }
 

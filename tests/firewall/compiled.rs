@@ -10,7 +10,7 @@ use super::{model, read, recorded};
 
 /// pve-firewall's signature of a chain (`iptables_chain_digest`), which it also leaves in the kernel as a comment.
 fn signature(lines: &[String]) -> String {
-    let digest = lines.iter().fold(Sha1::new(), |digest, line| digest.chain_update(line));
+    let digest = lines.iter().fold(Sha1::new(), Sha1::chain_update);
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest.finalize())
 }
 

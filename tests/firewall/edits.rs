@@ -45,7 +45,7 @@ fn the_operators_file_keeps_its_lines() {
     file.set_alias("local_network", "10.77.0.2", None);
     file.set_ipset("management", &[NewMember::of("192.0.2.7"), NewMember::of("198.51.100.0/24")], Entries::Merge);
     let rule = format!("IN ACCEPT -p udp -dport 5405:5412 # {}", managed_comment("firewall.corosync", "link 0"));
-    file.set_managed_rules(&RuleSection::Rules, "firewall.corosync", Place::First, &[rule.clone()]);
+    file.set_managed_rules(&RuleSection::Rules, "firewall.corosync", Place::First, std::slice::from_ref(&rule));
     insta::assert_snapshot!(file.print(), @r"
     [OPTIONS]
 

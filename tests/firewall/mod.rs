@@ -40,7 +40,7 @@ fn model(cluster: &str, host: &str, backend: Backend) -> Model {
         host: &host,
         node: node(),
         corosync: None,
-        names: Default::default(),
+        names: BTreeMap::default(),
         local_network: None,
         now: Some(1_800_000_000),
     })

@@ -120,7 +120,7 @@ fn line(configuration: &Configuration, question: &Question, verdict: Verdict, by
     })
 }
 
-/// SplitMix64.
+/// `SplitMix64`.
 struct Random(u64);
 
 impl Random {
@@ -176,7 +176,7 @@ fn model(world: &World, backend: Backend, cluster: &str, host: &str, corosync_co
             networks: world.node.to_vec(),
         },
         corosync: corosync_conf.as_ref(),
-        names: Default::default(),
+        names: BTreeMap::default(),
         local_network: None,
         now: Some(1_800_000_000),
     })

@@ -29,10 +29,9 @@ pub fn load(lab: &Lab, node: &str, files: &Files) {
         ("/etc/pve/corosync.conf", &files.corosync),
     ] {
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-        script += &match text.is_empty() {
-            true => format!("rm -f {path}\n"),
-            false => format!("echo {encoded} | base64 -d >{path}\n"),
-        };
+        let line =
+            if text.is_empty() { format!("rm -f {path}\n") } else { format!("echo {encoded} | base64 -d >{path}\n") };
+        script.push_str(&line);
     }
     // A restart compiles at once instead of at the next tick.
     script += "pve-firewall restart; conntrack -F 2>/dev/null\n";
