@@ -172,8 +172,7 @@ impl Found {
             return;
         }
         let note = match (runs, settable) {
-            (true, _) => "",
-            (false, true) => "",
+            (true, _) | (false, true) => "",
             (false, false) if setting.one_way() => ", at the next boot",
             (false, false) => ", the host's: /proc/sys cannot be written here",
         };
@@ -215,7 +214,8 @@ fn files(facts: &Facts) -> Result<Files, String> {
         }
         let inside = facts.files.iter().filter(|(path, reading)| {
             let name = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
-            let wanted = name.is_some_and(|name| !name.contains(['/', '*']) && name.ends_with(".conf"));
+            let wanted =
+                name.and_then(|name| name.strip_suffix(".conf")).is_some_and(|name| !name.contains(['/', '*']));
             wanted && !matches!(reading, Reading::Absent)
         });
         for (path, _) in inside {
@@ -268,8 +268,8 @@ impl Files {
         let all = || {
             self.0.iter().flat_map(|(path, lines)| lines.iter().map(move |(key, value)| (path.as_str(), key, value)))
         };
-        let exact = all().filter(|(_, key, _)| *key == name).last();
-        let (path, _, value) = exact.or_else(|| all().filter(|(_, key, _)| matches(key, name)).last())?;
+        let exact = all().filter(|(_, key, _)| *key == name).next_back();
+        let (path, _, value) = exact.or_else(|| all().filter(|(_, key, _)| matches(key, name)).next_back())?;
         Some((path, value))
     }
 }
