@@ -268,8 +268,8 @@ impl Files {
         let all = || {
             self.0.iter().flat_map(|(path, lines)| lines.iter().map(move |(key, value)| (path.as_str(), key, value)))
         };
-        let exact = all().filter(|(_, key, _)| *key == name).next_back();
-        let (path, _, value) = exact.or_else(|| all().filter(|(_, key, _)| matches(key, name)).next_back())?;
+        let exact = all().rfind(|(_, key, _)| *key == name);
+        let (path, _, value) = exact.or_else(|| all().rfind(|(_, key, _)| matches(key, name)))?;
         Some((path, value))
     }
 }
