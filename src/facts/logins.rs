@@ -108,29 +108,3 @@ pub struct PamRule {
     /// File the rule stands in.
     pub file: String,
 }
-
-/// A login over SSH.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Login {
-    /// Account.
-    pub user: String,
-    /// Source address.
-    pub from: IpAddr,
-    /// Most recent, seconds since 1970.
-    pub last: i64,
-}
-
-/// A line of dpkg's log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackageEvent {
-    /// Seconds since 1970.
-    pub at: i64,
-    /// `install`, `upgrade`, `remove` or `purge`.
-    pub verb: String,
-    /// Package without its architecture.
-    pub package: String,
-    /// Version before.
-    pub from: String,
-    /// Version after.
-    pub to: String,
-}

@@ -26,7 +26,10 @@ mod tests;
 pub use access::{AccessFacts, Factors};
 pub use apt::{Simulation, Versioned};
 pub use logins::{CaseKind, PamRule, PamStack, Sshd, SshdCase, SshdSettings};
-pub use node::{Cluster, FileFact, FileKind, Listener, Package, Peer, PveRelease, RootLogin, RunFact, Session, Unit};
+pub use node::{
+    Cluster, FileFact, FileKind, Listener, Login, Package, PackageEvent, Peer, PveRelease, RootLogin, RunFact, Session,
+    Unit,
+};
 #[cfg(test)]
 pub(crate) use pam::parse as pam_services;
 pub use people::{Accounts, AuthorizedKeys, Group, KeyPlace, PasswordState, Shadow, SudoRights, User};

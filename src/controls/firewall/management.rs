@@ -132,19 +132,17 @@ impl FirewallControl for Management {
                 answer.0, answer.1.by
             ))
         });
-        open.or(cut).or_else(|| self.used_alias(node))
+        open.or(cut).or_else(|| used_alias(node))
     }
 }
 
-impl Management {
-    /// Why the subnet stays in, when a rule of somebody's uses the alias.
-    fn used_alias(&self, node: &Node<'_>) -> Option<String> {
-        let (path, line) = alias_use(node).filter(|_| node.policy.profile.firewall.management.narrow)?;
-        Some(format!(
-            "{path} line {line} uses the alias local_network, so that it is not narrowed and the node's subnet keeps the \
-             management ports; name the network there instead, and run again"
-        ))
-    }
+/// Why the subnet stays in, when a rule of somebody's uses the alias.
+fn used_alias(node: &Node<'_>) -> Option<String> {
+    let (path, line) = alias_use(node).filter(|_| node.policy.profile.firewall.management.narrow)?;
+    Some(format!(
+        "{path} line {line} uses the alias local_network, so that it is not narrowed and the node's subnet keeps the \
+         management ports; name the network there instead, and run again"
+    ))
 }
 
 /// Management networks and `also`, those that others hold left out.
