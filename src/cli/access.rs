@@ -148,7 +148,7 @@ impl Read {
             .known()
             .map(|all| all.iter().map(|(user, factors)| (user.clone(), factors.kinds.clone())).collect());
         let accounts = matrix::matrix(config, factors.as_ref());
-        Ok(Self { accounts, facts, policy })
+        Ok(Self { facts, policy, accounts })
     }
 
     fn findings(&self, within_days: u32) -> Result<Vec<Finding>> {

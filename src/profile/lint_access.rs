@@ -37,13 +37,27 @@ pub fn lint(lint: &mut Lint<'_>) {
     judge.unique("pool", pools.iter().map(|entry| (&entry.is.id, &entry.at)));
     judge.unique("token", tokens.iter().map(|entry| (&entry.is.id, &entry.at)));
     judge.unique("realm", realms.iter().map(|entry| (&entry.is.id, &entry.at)));
-    roles.iter().for_each(|entry| judge.role(entry));
-    groups.iter().for_each(|entry| judge.group(entry));
-    users.iter().for_each(|entry| judge.user(entry));
-    pools.iter().for_each(|entry| judge.pool(entry));
-    acls.iter().for_each(|entry| judge.acl(entry));
-    tokens.iter().for_each(|entry| judge.token(entry));
-    realms.iter().for_each(|entry| judge.realm(entry));
+    for entry in &roles {
+        judge.role(entry);
+    }
+    for entry in &groups {
+        judge.group(entry);
+    }
+    for entry in &users {
+        judge.user(entry);
+    }
+    for entry in &pools {
+        judge.pool(entry);
+    }
+    for entry in &acls {
+        judge.acl(entry);
+    }
+    for entry in &tokens {
+        judge.token(entry);
+    }
+    for entry in &realms {
+        judge.realm(entry);
+    }
     judge.limits();
 }
 

@@ -56,14 +56,13 @@ pub fn is_acl_path(path: &str, major: u32) -> bool {
     let sdn_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     match words.as_slice() {
         _ if !path.starts_with('/') => false,
-        [""]
-        | ["access" | "nodes" | "pool" | "sdn" | "storage" | "vms" | "mapping"]
-        | ["access", "groups" | "realm"] => true,
+        ["" | "access" | "nodes" | "pool" | "sdn" | "storage" | "vms" | "mapping"]
+        | ["access", "groups" | "realm"]
+        | ["sdn", "controllers" | "dns" | "ipams" | "zones"] => true,
         ["access", "groups" | "realm", word] | ["nodes" | "storage" | "mapping", word] | ["mapping", word, _] => {
             is_word(word) && words.last().is_some_and(|last| is_word(last))
         }
         ["pool", pool @ ..] => pool.len() <= 3 && pool.iter().all(|word| is_word(word)),
-        ["sdn", "controllers" | "dns" | "ipams" | "zones"] => true,
         ["sdn", "fabrics" | "prefix-lists" | "route-maps"] => major >= 9,
         ["sdn", "controllers", word] => is_word(word) && !word.contains('.'),
         ["sdn", "dns" | "ipams", word] => sdn_word(word),

@@ -128,7 +128,9 @@ fn realm(facts: &mut Facts, call: &AccessCall) {
     let AccessCall::RealmModify { realm, comment, default } = call else { return };
     let realms = known(&mut facts.access.realms);
     if *default == Some(true) {
-        realms.values_mut().for_each(|realm| drop(realm.settings.remove("default")));
+        for realm in realms.values_mut() {
+            realm.settings.remove("default");
+        }
         realms.get_mut(realm).unwrap().settings.insert("default".into(), "1".into());
     }
     if let Some(comment) = comment {

@@ -9,6 +9,7 @@ mod files;
 pub mod pairs;
 mod verdicts;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -20,6 +20,7 @@
 //! A program that sends real packets gives its node the addresses of [`World`] and sends from (or, for `out`, to) the
 //! other addresses; every one of [`World::others`] must be routed by `vmbr0`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;

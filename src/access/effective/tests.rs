@@ -7,7 +7,7 @@ use crate::pve::user_cfg;
 const USERS: &str = "user:ann@pve:1:0::::::\nuser:ben@pve:1:0::::::\nuser:cid@pve:1:0::::::\nuser:dot@pve:1:0::::::\n\
     user:eve@pam:1:0::::::\n";
 
-/// A user's own entries, groups, NoAccess and tokens.
+/// A user's own entries, groups, `NoAccess` and tokens.
 const OFFICE: &str = "group:builders:ben@pve,ann@pve,dot@pve::\ngroup:keepers:cid@pve,eve@pam,dot@pve::\n\
     group:third:ann@pve::\ntoken:ann@pve!full:0:0::\ntoken:ann@pve!own:0:1::\ntoken:eve@pam!ci:0:0::\n\
     token:ben@pve!none:0:1::\ntoken:root@pam!sep:0:1::\ntoken:root@pam!all:0:0::\n\
