@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
+.PHONY: many-nodes scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -40,6 +40,10 @@ vm-tests: prerequisites build
 
 fault-tests: prerequisites build
 	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step
+
+# Twenty lab nodes planned at once.
+many-nodes: prerequisites build
+	LAB_TWENTY=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite twenty_nodes
 
 # Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites

@@ -14,6 +14,10 @@ const TWENTY: [&str; 20] = [
 
 #[test]
 fn twenty_nodes_are_planned_at_once() {
+    // Twenty systems on two processors: `make many-nodes` asks for it.
+    if std::env::var_os("LAB_TWENTY").is_none() {
+        return;
+    }
     let Some(mut lab) = Lab::up("fleet-twenty", &TWENTY, &[]) else { return };
     let planned = lab.harden(&["plan", "--parallel", "20"]).exits(1);
     // Fresh nodes of one kind need the same: it is shown once, with all their names.
