@@ -150,7 +150,7 @@ fn what_a_cut_leaves_half_written_is_swept_away() {
     lab.on(
         NODE,
         "for folder in /etc/ssh/sshd_config.d /etc/sudoers.d /etc/pam.d /etc /home/ops/.ssh; do echo half >$folder/.pve-harden.aB3dE6gH || exit; done
-        for name in passwd shadow group gshadow; do printf 1 >/etc/$name.lock; echo half >/etc/$name+; done; sync",
+        for name in passwd shadow group gshadow; do printf 1 >/etc/$name.lock; printf 1 >/etc/$name.4242; echo half >/etc/$name+; done; sync",
     );
     power_cut(&lab);
     Said::of(&tool.wait_with_output().unwrap()).exits(5);

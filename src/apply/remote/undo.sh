@@ -221,16 +221,25 @@ restore_accounts() { # RUN-FOLDER
     done
 }
 
-# useradd and its kin lock a database with a file that holds their process id. One that was killed leaves it behind, and
-# after a power cut that number may be somebody else's: every change of accounts would be refused for good.
+# useradd and its kin lock a database with FILE.lock, made from FILE.PID, that holds their process id, and write to FILE+.
+# One that was killed leaves them behind, and after a power cut that number may be somebody else's: every change of
+# accounts would be refused for good.
 forget_account_locks() {
     for account_file in passwd shadow group gshadow subuid subgid; do
         account_pid=$({ tr -dc '0-9' <"/etc/$account_file.lock"; } 2>/dev/null)
-        case $(cat "/proc/${account_pid:-0}/comm" 2>/dev/null) in
-        user* | group* | gpasswd | ch* | passwd | newusers | pw* | grp* | vi*) continue ;;
-        esac
-        rm -f "/etc/$account_file.lock" "/etc/$account_file+" "/etc/$account_file.${account_pid:-lock}"
+        account_tool_lives "$account_pid" || rm -f "/etc/$account_file.lock" "/etc/$account_file+"
+        for account_left in "/etc/$account_file".[0-9]*; do
+            case ${account_left##*.} in *[!0-9]*) continue ;; esac
+            account_tool_lives "${account_left##*.}" || rm -f "$account_left"
+        done
     done
+}
+
+account_tool_lives() { # PID
+    case $(cat "/proc/${1:-0}/comm" 2>/dev/null) in
+    user* | group* | gpasswd | ch* | passwd | newusers | pw* | grp* | vi*) return 0 ;;
+    esac
+    return 1
 }
 
 accounts_are_as_left() { # RUN-FOLDER
