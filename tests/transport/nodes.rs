@@ -185,8 +185,7 @@ async fn sudo_gets_its_password_only_when_it_asks_and_only_once() {
     assert_eq!(frames[1].body, b"pay\0load\n");
 
     // A wrong one is tried once; the program's bytes are no further tries.
-    let count =
-        "journalctl --sync; journalctl -b -o cat | grep -c 'pam_unix(sudo:auth): authentication failure' || true";
+    let count = "journalctl --sync; journalctl -b -o cat | grep -cE 'pam_unix.sudo:auth.: (authentication failure|auth could not identify)' || true";
     let before: u32 = lab.on("ts1", count).trim().parse().unwrap();
     let error = run(with("wrong"), &silent).await.unwrap_err();
     assert!(matches!(&error, Error::SudoRefused { .. }), "{error:?}");
