@@ -36,7 +36,7 @@ lab-tests: build
 # Parts of lab-tests by themselves: power cuts (ten minutes of an emulated machine), and the tool killed and the link cut
 # at every line of the journal.
 vm-tests: prerequisites build
-	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
+	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
 
 fault-tests: prerequisites build
 	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step
