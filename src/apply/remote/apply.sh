@@ -305,12 +305,8 @@ after_step() { # KIND ARGUMENTS…
         ;;
     restore) unit_is_left "$DIR/before/$STEP" ;;
     esac
-    # shellcheck disable=SC2086
     case $1 in
-    group | user | user-groups | user-password | user-lock | user-shell | user-aging | packages)
-        set_digest $ACCOUNT_FILES >"$DIR/accounts.digest"
-        sync "$DIR/accounts.digest"
-        ;;
+    group | user | user-groups | user-password | user-lock | user-shell | user-aging | packages) note_accounts ;;
     esac
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Shared by apply.sh, undo.sh and confirm.sh, which lie beside it in the folder of a run. Needs dash, coreutils,
+# Shared by apply.sh, undo.sh, prove.sh and pve-harden-confirm; lies in the folder of a run. Needs dash, coreutils,
 # util-linux and passwd; neither the network nor pve-harden nor quorum. DIR is the run's folder, set by the caller.
 #
 # One file name holds the run's outcome, and only rename(2) moves it, so that commit and undo cannot both win:
@@ -104,6 +104,14 @@ set_digest() { # FILE…: one digest over the contents of a set
     for digest_file in "$@"; do
         if [ -f "$digest_file" ]; then sha256sum <"$digest_file"; else echo absent; fi
     done | sha256sum | cut -d' ' -f1
+}
+
+# The databases as this run leaves them; the undo compares. After a power cut a half written note would pass for somebody
+# else's change.
+note_accounts() {
+    # shellcheck disable=SC2086
+    set_digest $ACCOUNT_FILES >"$DIR/accounts.digest.new" && sync "$DIR/accounts.digest.new" &&
+        mv -T "$DIR/accounts.digest.new" "$DIR/accounts.digest" && sync "$DIR"
 }
 
 # Whether PAM's files are what a committed run left; a run that was not committed cannot tell.

@@ -81,7 +81,7 @@ peer_ssh() { # NAME ADDRESS COMMAND
 # the right password is let in, a wrong one is not. Neither an administrator's password nor root's is needed.
 prove_password() {
     proof_user=pve-harden-proof
-    rm -f "$DIR/accounts.digest"
+    rm -f "$DIR/accounts.digest" && sync "$DIR" || return 1
     forget_proof_user
     useradd -r -M -d /nonexistent -s /bin/sh "$proof_user" || return 1
     proof_password="Aa1-$(head -c 24 /dev/urandom | base64 -w0 | tr -d '+/=')"
@@ -107,8 +107,7 @@ prove_password() {
         echo 'the account of the password proof could not be removed'
         proof_status=1
     }
-    # shellcheck disable=SC2086
-    set_digest $ACCOUNT_FILES >"$DIR/accounts.digest"
+    note_accounts
     return "$proof_status"
 }
 

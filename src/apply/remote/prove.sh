@@ -1,7 +1,6 @@
 # shellcheck shell=sh
 # What a fresh login does: leaves the mark a waiting run needs, or judges the proofs on the node and commits.
-# Evaluated after prelude.sh; RUN, TASK (commit, or the name of a
-# mark) and WHO are assigned above.
+# Evaluated after prelude.sh; RUN, TASK (commit, or the name of a mark) and WHO are assigned above.
 
 DIR=/var/lib/pve-harden/runs/$RUN
 [ -e "$DIR/open" ] || {
