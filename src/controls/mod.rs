@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod alerts;
 pub mod conf;
 pub mod firewall;
 pub mod kernel;
@@ -246,6 +247,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &os::TIME,
     &os::CRON,
     &os::FILE_PERMISSIONS,
+    &alerts::CONTACT,
     &access::ROLES,
     &access::GROUPS,
     &access::USERS,

@@ -164,7 +164,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "security alerts",
-        &["alerts", "security-alerts"],
+        &["security-alerts", "alert-on"],
         r"\bpve(?:um|am)\s+access\s+log\b",
         "PVE has no alerts for logins and no such command: notifications know backups, replication, updates and fencing",
         "logins are in the journal (`journalctl -u pvedaemon`) and in /var/log/pveproxy/access.log",
@@ -305,7 +305,7 @@ mod tests {
         ("Enforce HTTPS", "x = \"Enforce HTTPS\""),
         ("API rate limit", "[web]\nrate_limit = 10"),
         ("API rate limit", "[rate-limit]\nrequests = 10"),
-        ("security alerts", "[alerts]\nevents = ['login-failed']"),
+        ("security alerts", "[security-alerts]\nevents = ['login-failed']"),
         ("security alerts", "x = \"pveum access log --user a@pve\""),
         ("an API token of root@pam", "token = \"root@pam!crossplane-instance-1\""),
     ];

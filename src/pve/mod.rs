@@ -8,6 +8,7 @@ pub mod firewall;
 pub mod guest;
 pub mod ha;
 pub mod names;
+pub mod notifications;
 pub mod privileges;
 pub mod pveproxy;
 pub mod sources;

@@ -4,6 +4,7 @@
 mod access;
 mod access_calls;
 mod accounts;
+mod alerts;
 mod catalogue;
 mod fixtures;
 mod model;

@@ -102,6 +102,10 @@ profiles = [\"baseline\"]
 const REMOVED: &str = "
 # People who left: their account is locked, keys and groups are removed.
 removed-admins = []
+
+# Mail address of root@pam, to which PVE sends what goes wrong; and whom to reach when mail does not work (in reports).
+# contact = \"you@example.org\"
+# emergency-contact = \"on call: +1 555 0100\"
 ";
 const HOSTS: &str = "
 # One [[host]] per node. Further keys: user, port, identity, jump, groups, and host-key = \"SHA256:…\" to pin the host

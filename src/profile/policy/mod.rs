@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod alerts;
 mod firewall;
 mod kernel;
 mod lockout;
@@ -18,6 +19,7 @@ mod web;
 
 pub use access::*;
 pub use accounts::*;
+pub use alerts::*;
 pub use firewall::*;
 pub use kernel::*;
 pub use lockout::*;
@@ -130,6 +132,8 @@ pub struct Profile {
     pub kernel: KernelPolicy,
     /// `os.*`.
     pub os: OsPolicy,
+    /// `alerts.*`.
+    pub alerts: AlertsPolicy,
     /// `access.*`.
     pub access: AccessPolicy,
 }

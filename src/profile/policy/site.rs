@@ -25,6 +25,10 @@ pub struct Site {
     pub admins: Vec<Admin>,
     /// Administrators that left: planned as lock, key and group removal.
     pub removed_admins: Vec<String>,
+    /// Mail address that root@pam shall have.
+    pub contact: Option<String>,
+    /// Whom to reach, and how, when a node is in trouble; shown in reports.
+    pub emergency_contact: Option<String>,
     /// Accepted deviations.
     pub waivers: Vec<Waiver>,
 }

@@ -27,6 +27,12 @@ pub struct SiteFile {
     /// Login names of administrators that left.
     #[schemars(with = "Option<Vec<String>>")]
     pub removed_admins: Vec<Spanned<String>>,
+    /// Mail address of root@pam, to which PVE sends what goes wrong.
+    #[schemars(with = "Option<String>")]
+    pub contact: Option<Spanned<String>>,
+    /// Whom to reach, and how, when a node is in trouble and mail does not work; shown in reports.
+    #[schemars(with = "Option<String>")]
+    pub emergency_contact: Option<Spanned<String>>,
     /// Accepted deviations: judged, shown, neither changed nor counted, until they expire.
     #[schemars(with = "Option<Vec<WaiverEntry>>")]
     pub waiver: Vec<Spanned<WaiverEntry>>,

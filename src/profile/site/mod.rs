@@ -110,6 +110,8 @@ impl Reader<'_> {
         let hosts = self.hosts(&file.host);
         let (admins, keys) = self.admins(file.admin);
         let removed_admins = self.removed(&file.removed_admins, &admins);
+        let contact = self.contact(file.contact);
+        let emergency_contact = self.words(file.emergency_contact);
         let waivers = self.waivers(&file.waiver, &hosts);
         let waived = self.waived(&file.waiver);
         let references = file.profiles.iter().map(|name| Reference {
@@ -126,6 +128,8 @@ impl Reader<'_> {
                 hosts,
                 admins,
                 removed_admins,
+                contact,
+                emergency_contact,
                 waivers,
             },
             profiles,
@@ -178,6 +182,29 @@ impl Reader<'_> {
         removed
     }
 
+    /// A mail address; PVE's own rule (`PVE::JSONSchema`, `email-opt`) is wider, and takes this.
+    fn contact(&mut self, written: Option<Spanned<String>>) -> Option<String> {
+        let written = written?;
+        let fits = written.get_ref().split_once('@').is_some_and(|(local, domain)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+            !local.is_empty() && domain.contains('.') && local.chars().chain(domain.chars()).all(plain)
+        });
+        if !fits {
+            self.error("this is no mail address", &written.span());
+        }
+        fits.then(|| written.into_inner())
+    }
+
+    /// One line for people.
+    fn words(&mut self, written: Option<Spanned<String>>) -> Option<String> {
+        let written = written?;
+        if written.get_ref().trim().is_empty() || written.get_ref().chars().any(char::is_control) {
+            self.error("one line that names somebody", &written.span());
+            return None;
+        }
+        Some(written.into_inner())
+    }
+
     fn at(&self, span: &Range<usize>) -> At {
         At { source: Arc::clone(self.source), span: span.clone() }
     }
@@ -225,6 +252,10 @@ struct Canonical<'a> {
     hosts: Vec<CanonicalHost<'a>>,
     admins: Vec<CanonicalAdmin<'a>>,
     removed_admins: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emergency_contact: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Waiver]>::is_empty")]
     waivers: &'a [Waiver],
 }
@@ -278,6 +309,8 @@ pub fn canonical(site: &Site) -> impl Serialize {
         hosts: site.hosts.iter().map(CanonicalHost::from).collect(),
         admins: site.admins.iter().map(CanonicalAdmin::from).collect(),
         removed_admins: &site.removed_admins,
+        contact: site.contact.as_deref(),
+        emergency_contact: site.emergency_contact.as_deref(),
         waivers: &site.waivers,
     }
 }

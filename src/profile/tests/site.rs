@@ -130,6 +130,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[[host]]\nname = \"pve1\"", "[host]\nname = \"pve1\"", "write [[name]] with two brackets"),
     ("profiles = [\"strict\", \"profiles/own.toml\"]", "profiles = \"strict\"", "put it in brackets"),
     ("profiles/own.toml", "own.toml", "own.toml does not exist"),
+    ("removed-admins", "contact = \"root\"\nremoved-admins", "this is no mail address"),
+    ("removed-admins", "emergency-contact = \" \"\nremoved-admins", "one line that names somebody"),
     ("removed-admins", "[[waver]]\nid = 1\n#", "did you mean `waiver`?"),
     ("[[admin]]\nname = \"anna\"", WAIVER_OF_ALL, "patterns are refused"),
     ("[[admin]]\nname = \"anna\"", WAIVER_EVERYWHERE, "where does it hold?"),

@@ -70,7 +70,7 @@ host_entries() { # NAME ALIAS ADDRESS
 write_site() { # FILE
     local name
     {
-        printf '# The lab "%s".\nmanagement = ["%s.0/28", "%s::/124"]\n' "$LAB_ID" "$net4" "$net6"
+        printf '# The lab "%s".\nemergency-contact = "whoever runs this test"\nmanagement = ["%s.0/28", "%s::/124"]\n' "$LAB_ID" "$net4" "$net6"
         for name in $(each_node); do
             printf '\n[[host]]\nname = "%s"\naddress = "%s"\n' "$name" "$(node_address "$name")"
         done
