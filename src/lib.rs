@@ -11,6 +11,7 @@
 //! - [`plan`]: verdicts in, one sealed and guarded plan out. → `access`, `controls`, `facts`, `profile`, `pve`
 //! - [`fleet`]: many nodes: which of them are one cluster, whose turn it is, when to stop. → `facts`, `plan`, `profile`
 //! - [`apply`]: the only room that changes a node. → `plan`, `controls`, `facts`, `profile`, `transport`, `event`
+//! - [`sink`]: where generated secrets go: files and commands of the operator's side. → `access`, `profile`
 //! - [`transport`]: connections, programs, frames.
 //! - [`report`]: what a command found, as data. → `plan`, `controls`, `profile`
 //! - [`render`]: models in, text out. → `access`, `report`, `plan`, `controls`, `event`, `apply::history`
@@ -36,4 +37,5 @@ pub mod render;
 pub mod report;
 pub mod sanitize;
 pub mod secret;
+pub mod sink;
 pub mod transport;

@@ -2,13 +2,14 @@
 //!
 //! [`effective`] answers what somebody may do on a path, [`model`] what a call makes of a configuration and what takes
 //! it back, [`wanted`] which calls lead from what is there to what is wanted, [`difference`] who gains and loses by
-//! that, [`matrix`] and [`review`] what a person looks at.
+//! that, [`matrix`] and [`review`] what a person looks at, [`tokens`] how a token lives.
 
 pub mod difference;
 pub mod effective;
 pub mod matrix;
 pub mod model;
 pub mod review;
+pub mod tokens;
 pub mod wanted;
 
 /// A day for people, from seconds since 1970.

@@ -24,13 +24,18 @@ fn line(function: &str, number: usize, call: &AccessCall) -> String {
 /// Why a call must not be made, whatever made the plan.
 pub(super) fn forbidden(call: &AccessCall) -> Option<String> {
     let names = call.names();
-    let odd = names.iter().find(|name| name.is_empty() || name.starts_with('-') || name.chars().any(char::is_control));
+    let odd = names.iter().find(|name| odd_name(name));
     if let Some(name) = odd {
         return Some(format!("{name:?} is not a name this tool hands to pveum"));
     }
     let root =
         matches!(call, AccessCall::UserDelete { user } | AccessCall::UserModify { user, .. } if user == "root@pam");
     root.then(|| "root@pam is never changed".into())
+}
+
+/// A word that PVE could take for an option, or that is none.
+pub(super) fn odd_name(name: &str) -> bool {
+    name.is_empty() || name.starts_with('-') || name.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! On the node: `begin.sh` receives the run's folder and starts `apply.sh` as a transient unit; `undo.sh` puts
 //! everything back from the folder alone. On this side: [`engine`] follows the node's journal, gives the proofs by
 //! fresh logins, and learns the outcome when the link was cut. [`cluster`] has several members take one change of
-//! cluster.fw up together.
+//! cluster.fw up together. [`calls`] are what a plan cannot show or undo: those that give or carry a secret.
 
 mod access;
 pub mod bundle;
+pub mod calls;
 pub mod cluster;
 pub mod engine;
 pub mod history;

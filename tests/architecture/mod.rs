@@ -36,12 +36,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
+    ("sink", &["access", "profile"]),
     ("transport", &[]),
     ("apply", &["controls", "event", "facts", "plan", "profile", "transport"]),
 ];
 
 /// Rooms that may touch the world.
-const WORLDLY: &[&str] = &["apply", "cli", "profile", "transport", "render"];
+const WORLDLY: &[&str] = &["apply", "cli", "profile", "sink", "transport", "render"];
 
 #[test]
 fn every_room_imports_only_what_its_arrows_allow() {

@@ -211,6 +211,9 @@ pub struct WantedToken {
     /// Rights of its own, never more than its user (`privsep`); true when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privilege_separation: Option<bool>,
+    /// Where its secret goes: the name of a `[[sink]]` of the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
 }
 
 /// `[[access.realm]]`.

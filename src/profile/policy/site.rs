@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Waiver;
+use super::{Sink, Waiver};
 use crate::secret::Secret;
 
 /// The site: who and where.
@@ -31,6 +31,8 @@ pub struct Site {
     pub emergency_contact: Option<String>,
     /// Accepted deviations.
     pub waivers: Vec<Waiver>,
+    /// Where generated secrets go.
+    pub sinks: Vec<Sink>,
 }
 
 /// A node.

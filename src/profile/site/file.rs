@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::profile::policy::{SiteAccess, Sudo};
+use crate::profile::policy::{SinkFormat, SiteAccess, Sudo};
 use crate::secret::Secret;
 
 /// A site file as it is written.
@@ -36,6 +36,9 @@ pub struct SiteFile {
     /// Accepted deviations: judged, shown, neither changed nor counted, until they expire.
     #[schemars(with = "Option<Vec<WaiverEntry>>")]
     pub waiver: Vec<Spanned<WaiverEntry>>,
+    /// Places for generated secrets: of tokens, of users, recovery keys.
+    #[schemars(with = "Option<Vec<SinkEntry>>")]
+    pub sink: Vec<Spanned<SinkEntry>>,
     /// PVE's users, groups, roles, pools, rights and tokens of this site, added to those of the profiles.
     #[schemars(with = "Option<SiteAccess>")]
     pub access: SiteAccess,
@@ -143,6 +146,46 @@ pub struct WaiverEntry {
     /// The last day on which it holds, UTC: `2026-12-31`.
     #[schemars(with = "String", required, extend("format" = "date"))]
     pub expires: Option<Spanned<Day>>,
+}
+
+/// One `[[sink]]`: exactly one of `env`, `file`, `kubernetes` and `command`. Files and words may hold `{host}`, `{user}`
+/// and `{token}`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SinkEntry {
+    /// Name that tokens and `--sink` use.
+    #[schemars(with = "String", required)]
+    pub name: Option<Spanned<String>>,
+    /// File of `NAME='value'` lines, relative to this file or `~/…`; its other lines stay.
+    #[schemars(with = "Option<String>")]
+    pub env: Option<Spanned<String>>,
+    /// With `env`: beginning of the names, `PROXMOX_<HOST>` when left out.
+    #[schemars(with = "Option<String>")]
+    pub variable: Option<Spanned<String>>,
+    /// File with the secret alone, relative to this file or `~/…`.
+    #[schemars(with = "Option<String>")]
+    pub file: Option<Spanned<String>>,
+    /// File with the manifest of a Kubernetes Secret, relative to this file or `~/…`.
+    #[schemars(with = "Option<String>")]
+    pub kubernetes: Option<Spanned<String>>,
+    /// With `kubernetes`: namespace of the Secret.
+    #[schemars(with = "Option<String>")]
+    pub namespace: Option<Spanned<String>>,
+    /// With `kubernetes`: name of the Secret, `proxmox-credentials` when left out.
+    #[schemars(with = "Option<String>")]
+    pub secret: Option<Spanned<String>>,
+    /// With `kubernetes`: key in the Secret, `credentials.json` when left out.
+    #[schemars(with = "Option<String>")]
+    pub key: Option<Spanned<String>>,
+    /// Program and arguments that read the secret from standard input; no shell.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub command: Option<Spanned<Vec<Spanned<String>>>>,
+    /// With `command`: a program and arguments that end with 0 when the command will work.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub check: Option<Spanned<Vec<Spanned<String>>>>,
+    /// With `command`: what it reads, `json` when left out.
+    #[schemars(with = "Option<SinkFormat>")]
+    pub format: Option<Spanned<SinkFormat>>,
 }
 
 /// A day as TOML or a string writes it; judged where it is read.

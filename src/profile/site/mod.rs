@@ -3,6 +3,7 @@
 mod admins;
 pub mod file;
 mod hosts;
+mod sinks;
 mod waivers;
 
 use std::collections::BTreeMap;
@@ -114,6 +115,7 @@ impl Reader<'_> {
         let emergency_contact = self.words(file.emergency_contact);
         let waivers = self.waivers(&file.waiver, &hosts);
         let waived = self.waived(&file.waiver);
+        let sinks = self.sinks(&file.sink);
         let references = file.profiles.iter().map(|name| Reference {
             text: name.get_ref().clone(),
             base: self.folder.clone(),
@@ -131,6 +133,7 @@ impl Reader<'_> {
                 contact,
                 emergency_contact,
                 waivers,
+                sinks,
             },
             profiles,
             keys,
