@@ -65,6 +65,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
         name = arguments.remove(0);
+        if name == "read-words" && !arguments.is_empty() {
+            name = arguments.remove(0);
+            arguments = words_of(std::io::stdin());
+        }
     }
     if let Some(Applet { run, .. }) = applet::find(&name) {
         finish(run(&arguments))
@@ -72,6 +76,16 @@ fn main() -> ExitCode {
         console::complain(format!("pve-sim: no stand-in for '{name}'"));
         ExitCode::from(127)
     }
+}
+
+/// Words that end with a NUL byte each.
+fn words_of(mut input: impl std::io::Read) -> Vec<String> {
+    let mut bytes = Vec::new();
+    let _ = input.read_to_end(&mut bytes);
+    let mut words: Vec<String> =
+        bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    words.pop();
+    words
 }
 
 fn base_name(path: &str) -> &str {

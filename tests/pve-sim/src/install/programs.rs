@@ -19,6 +19,10 @@ pub fn install(root: &Path, release: Release) -> anyhow::Result<()> {
     lay_out(&below(root, BINARY), &program, 0o755)?;
     lay_out(&below(root, MARKER), format!("{}\n", release.major()).as_bytes(), 0o644)?;
     link(root, "/usr/bin/pve-sim")?;
+    for program in ["pvesh", "pveum"] {
+        let module = include_str!("module.pm").replace("PROGRAM", program);
+        lay_out(&below(root, &format!("/usr/share/perl5/PVE/CLI/{program}.pm")), module.as_bytes(), 0o644)?;
+    }
     for applet in APPLETS {
         link(root, &applet.path())?;
     }
