@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::questions;
 use super::steps::{self, Steps, Stops};
 use crate::change::{Action, FileChange};
 use crate::error::{Error, Kind, Result};
@@ -15,11 +16,13 @@ use crate::profile::policy::Digests;
 use crate::transport::Program;
 use crate::transport::quote;
 
-const SCRIPTS: [(&str, &str); 9] = [
+const SCRIPTS: [(&str, &str); 11] = [
     ("lib.sh", include_str!("remote/lib.sh")),
     ("access.sh", include_str!("remote/access.sh")),
     ("proofs.sh", include_str!("remote/proofs.sh")),
     ("firewall.sh", include_str!("remote/firewall.sh")),
+    ("questions.sh", include_str!("remote/questions.sh")),
+    ("questions.pl", include_str!("remote/questions.pl")),
     ("units.sh", include_str!("remote/units.sh")),
     ("apply.sh", include_str!("remote/apply.sh")),
     ("undo.sh", include_str!("remote/undo.sh")),
@@ -121,6 +124,11 @@ pub fn program(plan: &Plan, order: &Order) -> Result<Program> {
     let mut files = common_files(order, &steps);
     files.insert("expect".into(), expected(&plan.expects));
     files.insert("plan.json".into(), json(plan)?);
+    let firewall = plan.changes.iter().filter_map(|change| match &change.action {
+        Action::File(file) => Some((file.path.as_str(), file.after.as_ref())),
+        _ => None,
+    });
+    files.extend(questions::files(&plan.firewall_questions, firewall));
     assemble(&order.meta, &files)
 }
 
@@ -139,6 +147,9 @@ pub fn part_program(part: &FirewallPart, order: &Order, members: usize) -> Resul
     // Writing to a String cannot fail.
     let _ = writeln!(settings, "GATE_WINDOW={}", gate_window(members));
     files.insert("expect".into(), expected(&part.expects));
+    let firewall =
+        [(part.cluster.path.as_str(), part.cluster.after.as_ref()), (&part.host_path, part.host_after.as_ref())];
+    files.extend(questions::files(&part.questions, firewall));
     assemble(&order.meta, &files)
 }
 

@@ -65,7 +65,7 @@ pub trait Node {
 pub enum Outcome {
     /// Permanent.
     Committed,
-    /// Nothing was changed. The word is the node's: busy, quorum, stale, changed, prepare, guard, broken.
+    /// Nothing was changed. The word is the node's: busy, quorum, stale, changed, simulator, prepare, guard, broken.
     Refused {
         /// Kind of refusal.
         word: String,

@@ -110,7 +110,7 @@ pub enum Event {
     Undone,
     /// Nothing was changed.
     Refused {
-        /// busy, quorum, stale, changed, prepare, guard, broken.
+        /// busy, quorum, stale, changed, simulator, prepare, guard, broken.
         word: String,
         /// What the node said.
         why: String,

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod history;
 pub mod journal;
 mod over_ssh;
+pub mod questions;
 mod steps;
 
 pub use over_ssh::SshNode;

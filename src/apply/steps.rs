@@ -369,6 +369,7 @@ mod tests {
             shield: Some(image("[OPTIONS]\n\nenable: 0\n")),
             host_after: None,
             host_changes: false,
+            questions: Vec::new(),
         };
         insta::assert_snapshot!(render_part(&part).script, @r"
         stage 'firewall'

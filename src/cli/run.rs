@@ -281,10 +281,13 @@ pub fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
             };
             let error = Error::msg(kind, if word == "changed" { format!("changed since the run: {why}") } else { why });
             let error = error.untouched(node);
-            if word == "changed" {
-                error.hint("look at these files, then run the same command with --force")
-            } else {
-                error
+            match word.as_str() {
+                "changed" => error.hint("look at these files, then run the same command with --force"),
+                "simulator" => error.hint(
+                    "one of the two is wrong about these rules: report it with /etc/pve/firewall/cluster.fw and the node's \
+                     host.fw; without the firewall's controls the rest of the plan can be applied",
+                ),
+                _ => error,
             }
         }
         Outcome::RolledBack { why } => {

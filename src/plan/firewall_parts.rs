@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::reach::FirewallQuestion;
 use super::{Expect, Plan, build, seal};
 use crate::change::{Action, FileChange, FileImage};
 use crate::error::{Error, Kind, Result};
@@ -31,6 +32,8 @@ pub struct FirewallPart {
     pub host_changes: bool,
     /// Both files as they were read.
     pub expects: BTreeMap<String, Expect>,
+    /// What the member's own firewall simulator is asked first.
+    pub questions: Vec<FirewallQuestion>,
 }
 
 impl FirewallPart {
@@ -90,6 +93,7 @@ fn part(plan: &Plan, facts: &Facts, cluster: &FileChange, writer: bool) -> Resul
         host_after,
         host_changes,
         expects,
+        questions: plan.firewall_questions.clone(),
     })
 }
 
@@ -127,6 +131,7 @@ fn without(mut plan: Plan, paths: &[&str]) -> Result<Plan> {
     let is_out = |action: &Action| matches!(action, Action::File(file) if paths.contains(&file.path.as_str()));
     plan.changes.retain(|change| !is_out(&change.action));
     plan.expects.retain(|path, _| !paths.contains(&path.as_str()));
+    plan.firewall_questions.clear();
     if plan.changes.is_empty() {
         plan.proofs.clear();
         plan.brings.clear();

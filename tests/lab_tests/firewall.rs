@@ -2,3 +2,4 @@
 
 mod apply_node;
 mod by_hand;
+mod simulator;

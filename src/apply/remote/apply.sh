@@ -13,6 +13,8 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 . "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW SETTLE_WINDOW CONFIRM GATE_WINDOW
 # shellcheck source=src/apply/remote/firewall.sh
 . "$DIR/firewall.sh"
+# shellcheck source=src/apply/remote/questions.sh
+. "$DIR/questions.sh"
 
 cd / || exit 1
 STEP=
@@ -665,6 +667,7 @@ carry_out() {
 take_lock
 check_quorum
 check_expected
+ask_pve_firewall
 prepare
 arm "$STAGE_WINDOW" || refuse guard 'systemd would not take the timer that undoes the run'
 move_outcome new open || refuse guard 'the run could not be opened'

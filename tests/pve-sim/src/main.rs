@@ -60,6 +60,9 @@ fn main() -> ExitCode {
         if arguments.first().is_some_and(|word| word == "setup-sshd-config") {
             return finish(pvecm::ssh::open_root_login(&host::Host::this()).map(|_| 0));
         }
+        if arguments.first().is_some_and(|word| word == "pve-firewall-module") {
+            return finish(firewall::module::run(&arguments[1..]));
+        }
         if arguments.is_empty() {
             console::complain("usage: pve-sim install …, or pve-sim PROGRAM [ARGUMENT…]");
             return ExitCode::from(2);

@@ -8,6 +8,7 @@
 //! | `compile` | chains and sets |
 //! | `kernel` | what is loaded, what would change, loading it |
 //! | `command`, `daemon`, `simulate` | `pve-firewall` |
+//! | `module` | what other programs call in its Perl modules |
 
 pub mod address;
 pub mod command;
@@ -16,6 +17,7 @@ pub mod config;
 pub mod daemon;
 pub mod kernel;
 pub mod macros;
+pub mod module;
 pub mod names;
 pub mod node;
 pub mod options;

@@ -96,14 +96,22 @@ fn dumped(chains: &Chains) -> String {
     format!("$VAR1 = {{\n{}\n        }};\n", parts.join(",\n"))
 }
 
-struct Packet {
-    from: String,
-    to: String,
-    proto: String,
-    source: Option<String>,
-    dest: Option<String>,
-    dport: Option<String>,
-    sport: Option<String>,
+/// What is sent, in the words of the command.
+pub struct Packet {
+    /// Zone.
+    pub from: String,
+    /// Zone.
+    pub to: String,
+    /// `tcp` or `udp`.
+    pub proto: String,
+    /// Address.
+    pub source: Option<String>,
+    /// Address.
+    pub dest: Option<String>,
+    /// Port.
+    pub dport: Option<String>,
+    /// Port; nothing looks at it.
+    pub sport: Option<String>,
 }
 
 impl Packet {
@@ -121,7 +129,11 @@ impl Packet {
         format!("Test packet:\n{}", lines.collect::<String>())
     }
 
-    fn decided(&self, mut simulation: Simulation<'_>, own: Option<IpAddr>) -> Result<String, String> {
+    /// What becomes of it.
+    ///
+    /// # Errors
+    /// The message with which the real program gives up.
+    pub fn decided(&self, mut simulation: Simulation<'_>, own: Option<IpAddr>) -> Result<String, String> {
         if self.from == self.to {
             return Err(
                 "from/to needs to be different at /usr/share/perl5/PVE/FirewallSimulator.pm line 511.".to_owned()
@@ -170,10 +182,14 @@ struct Seen<'p> {
     iface_out: &'p str,
 }
 
-struct Simulation<'c> {
-    chains: &'c Chains,
-    sets: &'c Chains,
-    mark: u32,
+/// The rules, and the mark that a packet carries.
+pub struct Simulation<'c> {
+    /// IPv4's.
+    pub chains: &'c Chains,
+    /// Sets.
+    pub sets: &'c Chains,
+    /// Zero at first.
+    pub mark: u32,
 }
 
 /// What a rule that fits says: whether it goes for good, and where.
@@ -247,10 +263,15 @@ impl Simulation<'_> {
 
     fn in_set(&self, set: &str, address: Ipv4Addr) -> Result<bool, String> {
         let commands = self.sets.get(set).ok_or_else(|| format!("no such ipset '{set}'"))?;
-        Ok(commands
-            .iter()
-            .filter_map(|command| command.strip_prefix(&format!("add {set} ")))
-            .any(|net| contains(net, address)))
+        for net in commands.iter().filter_map(|command| command.strip_prefix(&format!("add {set} "))) {
+            if net.contains(' ') {
+                return Err("implement me at /usr/share/perl5/PVE/FirewallSimulator.pm line 107.".to_owned());
+            }
+            if contains(net, address) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_marked(&self, text: &str) -> bool {

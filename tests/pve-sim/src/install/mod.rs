@@ -3,6 +3,7 @@
 mod cluster;
 mod etc;
 mod keys;
+mod modules;
 mod programs;
 mod units;
 
@@ -102,6 +103,7 @@ fn install(options: &Options) -> anyhow::Result<()> {
         bail!("{} is no root file system: it has no etc", root.display());
     }
     programs::install(root, options.pve)?;
+    modules::install(root)?;
     units::install(root)?;
     etc::install(options)?;
     keys::install(options)?;
