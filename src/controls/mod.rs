@@ -219,6 +219,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &ssh::LIMITS,
     &ssh::FORWARDING,
     &ssh::CRYPTO,
+    &ssh::KEYS,
     &password::QUALITY,
     &password::HISTORY,
     &password::AGING,

@@ -213,7 +213,17 @@ fn authorized_keys(sections: Sections<'_>, name: &str) -> Reading<AuthorizedKeys
             "real" => real = rest,
             "fstype" => {
                 local = is_local(real, rest);
-                found.get_or_insert_with(|| AuthorizedKeys { path: real.to_owned(), local, lines: Vec::new() });
+                found.get_or_insert_with(|| AuthorizedKeys {
+                    path: real.to_owned(),
+                    local,
+                    lines: Vec::new(),
+                    changed: None,
+                });
+            }
+            "changed" => {
+                if let (Some(keys), Ok(at)) = (found.as_mut(), rest.parse::<i64>()) {
+                    keys.changed = keys.changed.max(Some(at));
+                }
             }
             "key" => {
                 if let Some(keys) = found.as_mut().filter(|keys| keys.local == local) {

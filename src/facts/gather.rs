@@ -138,6 +138,8 @@ pub struct Request {
     pub sysctl: BTreeSet<String>,
     /// Kernel modules, with `_` in their names.
     pub modules: BTreeSet<String>,
+    /// Whether the public keys of every person with an account are read, not only those in `accounts`.
+    pub people: bool,
     /// Whether apt is asked what an upgrade would bring: about a second of the node's time.
     pub pending: bool,
     /// Whether the cluster's online members are asked for their OpenSSH version.
@@ -165,6 +167,7 @@ impl Request {
             tls: BTreeSet::new(),
             sysctl: BTreeSet::new(),
             modules: BTreeSet::new(),
+            people: false,
             pending: false,
             peer_versions: false,
             history_days: 30,
@@ -192,6 +195,7 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_TLS", questions.map(|[label, version, ciphers]| format!("{label} {version} {ciphers}")));
     assign(&mut text, "PVH_SYSCTL", request.sysctl.iter().filter(|name| is_setting(name)));
     assign(&mut text, "PVH_MODULES", request.modules.iter().filter(|name| is_setting(name)));
+    assign(&mut text, "PVH_PEOPLE", request.people.then_some("yes"));
     assign(&mut text, "PVH_PENDING", request.pending.then_some("yes"));
     assign(&mut text, "PVH_PEER_VERSIONS", request.peer_versions.then_some("yes"));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);

@@ -121,6 +121,9 @@ pub struct AuthorizedKeys {
     pub local: bool,
     /// Lines that are keys.
     pub lines: Vec<String>,
+    /// When the files were changed last, in seconds since 1970: every key was there by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<i64>,
 }
 
 /// The place of an account's `~/.ssh/authorized_keys`, which need not be there yet.

@@ -78,6 +78,11 @@ fn unreadable(line: &str, kind: &str) -> Problem {
     problem("not an OpenSSH public key", "expected one line of a .pub file: ssh-ed25519 AAAA… comment")
 }
 
+/// Why a key is too weak to let anybody in, in a few words.
+pub fn weakness(key: &PublicKey) -> Option<String> {
+    judge(key).err().map(|problem| problem.what)
+}
+
 /// The size of an RSA key, when it is one.
 fn judge(key: &PublicKey) -> Result<Option<usize>, Problem> {
     match key.key_data() {

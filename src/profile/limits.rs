@@ -35,6 +35,7 @@ pub const LIMITS: &[Limit] = &[
     limit("ssh.limits.client-alive-interval", 0, 3600, "0 never asks; seconds"),
     limit("ssh.limits.client-alive-count-max", 1, 100, "0 means never disconnect in sshd_config(5)"),
     limit("ssh.crypto.required-rsa-size", 0, 4096, "PVE makes 4096-bit RSA keys at most; 0 keeps sshd's default"),
+    limit("ssh.keys.max-age-days", 0, 3650, "0 never counts a key as old"),
     limit("password.quality.min-length", 6, 128, "pwquality cannot go below 6"),
     limit("password.quality.min-class", 0, 4, "there are four classes of characters"),
     limit("password.quality.difference", 0, 64, "characters that must be new"),

@@ -174,7 +174,6 @@ const PLANNED: &[&str] = &[
     "bruteforce.*",
     "cert.*",
     "logs.*",
-    "ssh.keys",
 ];
 
 #[test]

@@ -382,7 +382,8 @@ fn a_second_root_is_no_administrator() {
 fn keys_that_hang_on_the_network_are_refused() {
     let policy = policy("baseline");
     let mut facts = settled(&policy);
-    let keys = AuthorizedKeys { path: "/mnt/nfs/ops/keys".into(), local: false, lines: vec![KEY.into()] };
+    let keys =
+        AuthorizedKeys { path: "/mnt/nfs/ops/keys".into(), local: false, lines: vec![KEY.into()], changed: None };
     facts.accounts.authorized_keys.insert("ops".into(), Reading::Known(keys));
     assert!(refusal(&judge(&facts, &policy)).contains("not a local disk"));
 }

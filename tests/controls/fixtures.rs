@@ -4,7 +4,7 @@
 use pve_harden::controls::Status;
 use pve_harden::controls::web::questions;
 use pve_harden::facts::network::Handshake;
-use pve_harden::facts::{Facts, Reading};
+use pve_harden::facts::{AuthorizedKeys, Facts, Reading, User};
 use pve_harden::profile::policy::Policy;
 
 use super::{asked, changes, control, model, policy, show};
@@ -240,4 +240,47 @@ fn firewall_backend() {
         snapshot(id, &format!("unreadable{node}"), &show::verdict(&blind));
         assert!(matches!(blind.status, Status::Unknown { .. }));
     }
+}
+
+/// It wants nothing: a key may be somebody's only one. A person repairs what is modelled as repaired.
+#[test]
+fn ssh_keys() {
+    let id = "ssh.keys";
+    let mut policy = policy("baseline");
+    policy.origins.clear();
+    let mut facts = asked(Facts::fresh_pve9(), &policy);
+    let day = facts.taken.known().unwrap().as_second() / 86_400;
+    person(&mut facts, "ops", 1000, &[super::KEY, super::OTHER_KEY, super::KEY], Some(day * 86_400));
+    person(&mut facts, "eve", 1001, &[super::OTHER_KEY, RSA_2048], Some((day - 800) * 86_400));
+    let aged = format!("{} 2020-02-29", super::KEY.replace("OeZJ", "OeZK"));
+    person(&mut facts, "old", 1002, &[&aged, "ssh-rsa AAAAbroken x"], None);
+    let wrong = control(id).evaluate(&facts, &policy);
+    snapshot(id, "differs", &show::verdict(&wrong));
+    assert!(changes(&wrong).is_empty(), "no key is taken away");
+
+    person(&mut facts, "ops", 1000, &[super::KEY], Some(day * 86_400));
+    person(&mut facts, "eve", 1001, &[super::OTHER_KEY], None);
+    facts.accounts.authorized_keys.insert("old".into(), Reading::Absent);
+    let right = control(id).evaluate(&facts, &policy);
+    snapshot(id, "compliant", &show::verdict(&right));
+    assert_eq!(right.status, Status::Compliant);
+
+    facts.accounts.authorized_keys.remove("eve");
+    let blind = control(id).evaluate(&facts, &policy);
+    snapshot(id, "unreadable", &show::verdict(&blind));
+    assert!(matches!(blind.status, Status::Unknown { .. }));
+}
+
+const RSA_2048: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCyMN5vco7MXwLHsOe0U6aK30oADJpRfckI4CQym1E42qrGV/sf7V+Z/CiMW9uZ8z1E1EJqMcel0Hrp8sdoqy9Oo64HgAMqwvsR6DmMLmo5FEzJK0/dRQcRagBS1Hq8GeyA/iYzjtf3Tg9zIcVmpgJ0Ikrz4jmDZaLwQpE7saW7eHNYfT7P/lWxz6iaOFhWxT4YPQGZINbsgfX3j2TnsnC2XL4gijoAOLnVlLks+R2I0zfQsqwuWnLNrRJ4bVli3D8sawov5h7AkEj79BZyNXN7t/cJBlJ5zfQnsd+ZJbdRX1DohaLf+yLsRvrZe4DKl/L4rJO8KHFN49oZDUX5Dy6Z eve@laptop";
+
+fn person(facts: &mut Facts, name: &str, uid: u32, lines: &[&str], changed: Option<i64>) {
+    let home = format!("/home/{name}");
+    let Reading::Known(users) = &mut facts.accounts.users else { panic!("no passwd") };
+    let shell = "/bin/bash".into();
+    let user = User { name: name.into(), uid, gid: uid, gecos: String::new(), home: home.clone(), shell };
+    users.insert(name.into(), user);
+    let path = format!("{home}/.ssh/authorized_keys");
+    let lines = lines.iter().map(ToString::to_string).collect();
+    let keys = AuthorizedKeys { path, local: true, lines, changed };
+    facts.accounts.authorized_keys.insert(name.into(), Reading::Known(keys));
 }

@@ -180,7 +180,7 @@ fn keys(facts: &mut Facts, path: &str, image: Option<&FileImage>) {
         image.content.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     };
     let reading = image.map_or(Reading::Absent, |image| {
-        Reading::Known(AuthorizedKeys { path: path.into(), local: true, lines: lines(image) })
+        Reading::Known(AuthorizedKeys { path: path.into(), local: true, lines: lines(image), changed: None })
     });
     facts.accounts.authorized_keys.insert(name, reading);
 }

@@ -8,6 +8,7 @@ mod crypto;
 mod dropin;
 mod forwarding;
 mod judge;
+mod keys;
 mod limits;
 mod node;
 mod password_auth;
@@ -21,6 +22,7 @@ mod want;
 
 pub use crypto::CRYPTO;
 pub use forwarding::FORWARDING;
+pub use keys::KEYS;
 pub use limits::LIMITS;
 pub use password_auth::PASSWORD_AUTH;
 pub use root_login::ROOT_LOGIN;

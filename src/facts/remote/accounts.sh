@@ -2,7 +2,7 @@
 # Uses $sshd_settings of the sshd part for AuthorizedKeysFile; adds homes that are not /home/NAME to PVH_FILES.
 # shellcheck shell=sh disable=SC2154
 
-: "${PVH_ACCOUNTS:=}" "${PVH_SALT:=}" "${PVH_FILES:=}" "${sshd_settings:=}"
+: "${PVH_ACCOUNTS:=}" "${PVH_PEOPLE:=}" "${PVH_SALT:=}" "${PVH_FILES:=}" "${sshd_settings:=}"
 
 # NAME:STATE:PREFIX:LAST:MIN:MAX:WARN:INACTIVE:EXPIRE, and "#NAME:DIGEST" for root and the accounts asked for. The
 # hash reaches sha256sum through a pipe, never through argv or the environment.
@@ -87,6 +87,7 @@ keys_of() {
             continue
         fi
         printf 'real %s\nfstype %s\n' "$keys_real" "$(stat -f -c %T -- "$keys_real" 2>/dev/null)"
+        printf 'changed %s\n' "$(stat -c %Y -- "$keys_real" 2>/dev/null)"
         head -c 262144 -- "$keys_real" | tr -d '\000' |
             grep -aE '^[^#]*(ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+[[:blank:]]+AAAA[A-Za-z0-9+/]+' | sed 's/^/key /'
     done
@@ -137,6 +138,28 @@ accounts_report() {
         read_home "$account" "$account_home"
         key_place "$account" "${account_home:-/home/$account}"
         missing sudo "sudo.$account" || emit_quiet "sudo.$account" sudo -n -l -U "$account"
+    done
+    set +f
+    [ -z "$PVH_PEOPLE" ] || people_report
+}
+
+# Everybody else with an account of Debian's range for people, whatever the shell: sshd forwards ports for a key even
+# where the shell is nologin. A home on a file system that does not answer is not waited for.
+people_report() {
+    people_names=$(PVH_NAMES="root$pvh_newline$PVH_ACCOUNTS" awk -F: '
+        BEGIN { count = split(ENVIRON["PVH_NAMES"], names, "\n"); for (i = 1; i <= count; i++) asked[names[i]] = 1 }
+        !($1 in asked) && $3 ~ /^[0-9]+$/ && $3 >= 1000 && $3 < 60000 && $1 ~ /^[A-Za-z_][A-Za-z0-9_.-]*$/ { print $1 }
+    ' /etc/passwd | head -n 500)
+    set -f
+    for account in $people_names; do
+        account_home=$(home_of "$account")
+        timeout 5 stat -f -- "${account_home:-/}" >/dev/null 2>&1
+        if [ "$?" -ge 124 ]; then
+            emit "keys.$account" 1 "the home $account_home does not answer"
+            continue
+        fi
+        # shellcheck disable=SC2086
+        run "keys.$account" keys_of "$account" "$account_home" ${keys_files:-.ssh/authorized_keys .ssh/authorized_keys2}
     done
     set +f
 }

@@ -162,7 +162,12 @@ fn settled() -> Case {
     facts.packages = Reading::Known([("sudo".to_owned(), sudo)].into());
     let rights = SudoRights { all_as_root: true, nopasswd: true, lines: vec![] };
     facts.sudo.insert("ops".into(), Reading::Known(rights));
-    let keys = AuthorizedKeys { path: "/home/ops/.ssh/authorized_keys".into(), local: true, lines: vec![KEY.into()] };
+    let keys = AuthorizedKeys {
+        path: "/home/ops/.ssh/authorized_keys".into(),
+        local: true,
+        lines: vec![KEY.into()],
+        changed: None,
+    };
     facts.accounts.authorized_keys.insert("ops".into(), Reading::Known(keys));
     facts.files.insert("/home/ops".into(), directory(0o755, "ops"));
     facts.files.insert("/home/ops/.ssh".into(), directory(0o700, "ops"));
@@ -489,7 +494,8 @@ fn strict_modes_off_ignores_permissions() {
 #[test]
 fn keys_on_the_cluster_file_system_do_not_count() {
     let spoil = |case: &mut Case| {
-        let keys = AuthorizedKeys { path: "/etc/pve/priv/x".into(), local: false, lines: vec![KEY.into()] };
+        let keys =
+            AuthorizedKeys { path: "/etc/pve/priv/x".into(), local: false, lines: vec![KEY.into()], changed: None };
         case.facts.accounts.authorized_keys.insert("ops".into(), Reading::Known(keys));
     };
     refused(settled(), spoil, "not on local disk");

@@ -18,6 +18,18 @@ pub struct SshPolicy {
     pub forwarding: ForwardingPolicy,
     /// Algorithms.
     pub crypto: CryptoPolicy,
+    /// Keys that let people in.
+    pub keys: KeysPolicy,
+}
+
+/// `[ssh.keys]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeysPolicy {
+    /// Part of the policy: no weak, double or shared key in anybody's `authorized_keys`.
+    pub enabled: bool,
+    /// Days after which a key counts as old; 0 for never. Only ages that are known count.
+    pub max_age_days: u32,
 }
 
 /// `[ssh.root-login]`.
