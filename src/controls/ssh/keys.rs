@@ -122,7 +122,8 @@ fn is_of_a_node(line: &str, nodes: &BTreeSet<String>) -> bool {
 
 fn held(account: &str, keys: &AuthorizedKeys, line: &str, today: i64) -> Held {
     let (account, path) = (account.to_owned(), keys.path.clone());
-    let of_file = keys.changed.map(|at| today - at.div_euclid(86_400));
+    // A file from the future says nothing.
+    let of_file = keys.changed.map(|at| today - at.div_euclid(86_400)).filter(|age| *age >= 0);
     let Ok(entry) = Entry::from_str(line) else {
         let weakness = Some("this line cannot be read as a key".to_owned());
         return Held { account, path, fingerprint: None, name: "a line".into(), weakness, age: of_file };
