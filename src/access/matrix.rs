@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::pve::names;
 use crate::pve::privileges::ADMINISTRATOR;
@@ -12,7 +13,8 @@ use crate::pve::user_cfg::{Grant, UserConfig};
 pub type Factors = BTreeMap<String, BTreeMap<String, u32>>;
 
 /// A user or token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Account {
     /// `user@realm` or `user@realm!token`.
     pub account: String,
@@ -29,17 +31,17 @@ pub struct Account {
     /// Tokens of a user.
     pub tokens: BTreeSet<String>,
     /// A token's rights: its own, or every right of its user.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separated: Option<bool>,
     /// Second factors of a user; none when they were not read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_factors: Option<BTreeMap<String, u32>>,
     /// Roles by path.
     pub grants: Vec<Held>,
 }
 
 /// What an account is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A person or service.
@@ -49,17 +51,25 @@ pub enum Kind {
 }
 
 /// A role on a path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Held {
     /// ACL path.
     pub path: String,
     /// Role.
     pub role: String,
     /// `@group`, or none for an entry of the account's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
     /// Also below the path.
     pub propagate: bool,
+}
+
+impl Account {
+    /// Whether it may do everything: Administrator on `/` and below.
+    pub fn is_mighty(&self) -> bool {
+        self.grants.iter().any(|held| held.path == "/" && held.role == ADMINISTRATOR && held.propagate)
+    }
 }
 
 /// Every account with what it holds, users before their tokens.

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::args::{Connection, Wanted};
 use super::connect::{Connector, is_pve};
-use super::nodes::Archive;
+use super::nodes::{self, Archive};
 use super::output::{Output, write_private};
 use super::settings::Settings;
-use crate::access::matrix::{self, Account, Factors};
+use crate::access::matrix::Account;
 use crate::access::review::{self, Finding, Question};
 use crate::error::{Error, Kind, Result};
 use crate::event::What;
@@ -141,13 +141,7 @@ struct Read {
 impl Read {
     fn new(facts: Facts, policy: Policy) -> Result<Self> {
         let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(&policy.host.name);
-        let config = facts.access.config.required("/etc/pve/user.cfg").map_err(unread)?;
-        let factors: Option<Factors> = facts
-            .access
-            .factors
-            .known()
-            .map(|all| all.iter().map(|(user, factors)| (user.clone(), factors.kinds.clone())).collect());
-        let accounts = matrix::matrix(config, factors.as_ref());
+        let accounts = nodes::accounts(&facts).map_err(unread)?;
         Ok(Self { facts, policy, accounts })
     }
 

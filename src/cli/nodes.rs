@@ -11,6 +11,8 @@ use super::connect::{Connector, Node, is_pve};
 use super::fleet;
 use super::settings::Settings;
 use super::{args, output::Output};
+use crate::access::matrix::{self, Account, Factors};
+use crate::controls::CATALOGUE;
 use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::facts::{self, Facts};
@@ -109,8 +111,11 @@ pub fn say_failures(nodes: &[NodeReport], output: Output) {
     }
 }
 
-fn judged(plan: Plan, policy: &Policy, facts: &Facts, against: Option<args::Against>) -> Judged {
+fn judged(plan: Plan, policy: &Policy, facts: &Facts, selection: &Selection, against: Option<args::Against>) -> Judged {
     let mut judged = Judged::new(plan, policy, release(facts));
+    if CATALOGUE.iter().map(|control| control.meta().id).any(|id| id.starts_with("access.") && selection.contains(id)) {
+        judged.access = accounts(facts).ok();
+    }
     if against == Some(args::Against::Pve9) {
         judged.upgrade = plan::upgrade::to_nine(facts, policy);
     }
@@ -129,12 +134,23 @@ async fn reached(
     drop(capture);
     operator.accept_guest_firewall = accept_guest_firewall;
     let plan = plan::build(&facts, policy, selection, &operator);
-    let judged = plan.map(|plan| (Seen::of(&facts), judged(plan, policy, &facts, against)));
+    let judged = plan.map(|plan| (Seen::of(&facts), judged(plan, policy, &facts, selection, against)));
     drop(facts);
     // The answer is complete; how the connection ends changes nothing.
     let _ = connection.close().await;
     connector.tell(&policy.host.name, What::Finished);
     judged
+}
+
+/// PVE's accounts and what they may do; why not, when user.cfg was not read.
+pub fn accounts(facts: &Facts) -> std::result::Result<Vec<Account>, String> {
+    let config = facts.access.config.required("/etc/pve/user.cfg")?;
+    let factors: Option<Factors> = facts
+        .access
+        .factors
+        .known()
+        .map(|all| all.iter().map(|(user, factors)| (user.clone(), factors.kinds.clone())).collect());
+    Ok(matrix::matrix(config, factors.as_ref()))
 }
 
 /// PVE's release as the node says it.
@@ -211,7 +227,7 @@ fn recorded(settings: &Settings, file: &Path) -> Reached<Judged> {
         let accept_guest_firewall = settings.accept_guest_firewall;
         let operator = Operator { confirm_manual: true, accept_guest_firewall, ..Operator::default() };
         let plan = plan::build(&facts, &policy, &settings.selection, &operator)?;
-        Ok((Seen::of(&facts), judged(plan, &policy, &facts, settings.against)))
+        Ok((Seen::of(&facts), judged(plan, &policy, &facts, &settings.selection, settings.against)))
     };
     let result = judged();
     host.address = address;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::explain;
 use super::style::{Palette, Tone};
+use crate::access::matrix::Kind;
 use crate::controls::Severity;
 use crate::plan::drift::Drift;
 use crate::plan::upgrade::Meaning;
@@ -45,6 +46,7 @@ fn node(node: &Node, palette: Palette) -> String {
     }
     text.push_str(&waivers(&node.waivers, palette));
     text.push_str(&upgrade(&node.upgrade, palette));
+    text.push_str(&access(node));
     let _ = writeln!(text, "{}", summary_line(node, palette));
     text
 }
@@ -150,6 +152,26 @@ fn waivers(waivers: &[WaiverEntry], palette: Palette) -> String {
         let _ = writeln!(text, "  - {standing}: {}", sanitize::line(&who));
     }
     text
+}
+
+/// How many may log in to PVE, and who may do everything; the matrix has a command of its own.
+fn access(node: &Node) -> String {
+    let Some(accounts) = &node.access else { return String::new() };
+    let mighty: Vec<&str> =
+        accounts.iter().filter(|one| one.enabled && one.is_mighty()).map(|one| one.account.as_str()).collect();
+    let more = mighty.len().checked_sub(SHOWN).filter(|more| *more > 0);
+    let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+    let names = mighty.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let all = if names.is_empty() { "nobody".into() } else { names };
+    let count = |kind| accounts.iter().filter(|one| one.kind == kind).count();
+    let (users, tokens) = (count(Kind::User), count(Kind::Token));
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let text = format!(
+        "access: {users} user{}, {tokens} token{}; may do everything: {all}{more} (`pve-harden access matrix` shows all)",
+        plural(users),
+        plural(tokens)
+    );
+    format!("\n{}\n", sanitize::line(&text))
 }
 
 /// What an upgrade changes, and what to do about it.
@@ -259,6 +281,8 @@ mod tests {
         waivers
           - ends in 19 days, 2026-06-20: ssh.forwarding (node pve1, Olga): decide before it ends
           - expired 31 days ago, 2026-05-01: ssh.limits (node pve1, Olga): the node does not deviate: remove it
+
+        access: 2 users, 1 token; may do everything: olga@pve, root@pam (`pve-harden access matrix` shows all)
         pve1: 1 pass, 2 differ, 1 unknown, 1 waived, 1 not applicable, 1 refused
 
         all nodes

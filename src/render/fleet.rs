@@ -138,7 +138,8 @@ mod tests {
     fn node(name: &str, changes: Vec<Change>) -> NodeReport {
         let mut plan = testing::empty_plan();
         plan.changes = changes;
-        let judged = Judged { release: Some("9.1.2".into()), plan, controls: vec![], waivers: vec![], upgrade: vec![] };
+        let release = Some("9.1.2".into());
+        let judged = Judged { release, plan, controls: vec![], waivers: vec![], upgrade: vec![], access: None };
         NodeReport { node: name.into(), address: format!("{name}.example"), result: Ok(judged) }
     }
 

@@ -10,11 +10,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::check::{covers, drifted, worst_first};
-use super::explain;
+use super::{explain, permissions};
+use crate::access::matrix::{Account, Kind};
 use crate::plan::drift::Drift;
-use crate::report::document::{
-    AccessMatrix, Control, Document, Explained, FixedBy, Node, State, WaiverEntry, WaiverState,
-};
+use crate::report::document::{Control, Document, Explained, FixedBy, Node, State, WaiverEntry, WaiverState};
 use crate::report::framework::View;
 use crate::sanitize;
 
@@ -111,6 +110,12 @@ fn filter(document: &Document) -> Markup {
                     }
                 }
             }
+            @if document.nodes.iter().any(|node| node.access.is_some()) {
+                label {
+                    "access"
+                    input type="search" name="access" placeholder="account, group, role or path" autocomplete="off";
+                }
+            }
             button #open type="button" { "Open all" }
             button #close type="button" { "Close all" }
         }
@@ -139,7 +144,7 @@ fn section(node: &Node, document: &Document) -> Markup {
                     @for one in &node.upgrade { li { b { (line(&one.subject)) } ": " (line(&one.change)) p.hint { (line(&one.todo)) } } }
                 }
             }
-            @if let Some(access) = &node.access { (matrix(access)) }
+            @if let Some(accounts) = &node.access { (access(node, accounts, document)) }
         }
     }
 }
@@ -273,13 +278,43 @@ fn framework(view: &View) -> Markup {
     }
 }
 
-fn matrix(access: &AccessMatrix) -> Markup {
+/// Members of a cluster share user.cfg: it is shown with the first of them.
+fn access(node: &Node, accounts: &[Account], document: &Document) -> Markup {
+    let earlier = document.nodes.iter().take_while(|other| !std::ptr::eq(*other, node));
+    let same = earlier.into_iter().find(|other| other.access.as_deref() == Some(accounts));
     html! {
-        h3 { "Access" }
+        div.access data-family="access" {
+            h3 { "Who may do what" }
+            @if let Some(same) = same { p { "The same accounts and rights as on " (line(&same.node)) "." } }
+            @else { (matrix(accounts)) }
+        }
+    }
+}
+
+fn matrix(accounts: &[Account]) -> Markup {
+    html! {
+        p.faint { span.shown { (accounts.len()) } " of " (accounts.len()) " accounts" }
         div.scroll {
             table {
-                thead { tr { th { "identity" } @for column in &access.columns { th { (line(column)) } } } }
-                tbody { @for row in &access.rows { tr { @for cell in row { td { (text(cell)) } } } } }
+                thead { tr { th { "account" } th { "for" } th { "state" } th { "second factors" } th { "rights" } } }
+                tbody {
+                    @for account in accounts {
+                        tr data-account {
+                            td { code { (line(&account.account)) } }
+                            td { (line(&account.purpose)) }
+                            td class=(if account.enabled { "" } else { "faint" }) { (line(&permissions::standing(account))) }
+                            td {
+                                @if account.kind == Kind::User { (line(&permissions::factors(account))) }
+                            }
+                            td {
+                                @if account.grants.is_empty() { span.faint { "none" } }
+                                @for held in &account.grants {
+                                    p class=(if account.is_mighty() { "warn" } else { "" }) { (line(&permissions::right(held))) }
+                                }
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -311,6 +346,11 @@ mod tests {
     fn every_control_says_why_what_was_seen_and_how_it_becomes_right() {
         let page = document(&testing::document());
         assert_eq!(page.matches("<details").count(), 7);
+        for part in
+            ["olga@pve!ci", "Administrator on / through @admins", "PVEAuditor on /vms/100, there only", "totp 1"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
         for part in ["permitrootlogin yes\\x1b[2J", "apply would: ssh.root-login step", "How it is checked", "Olga"] {
             assert!(page.contains(part), "{part}");
         }

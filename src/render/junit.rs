@@ -3,9 +3,10 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use super::check::worst_first;
+use super::check::{covers, worst_first};
 use super::explain;
 use crate::report::document::{Control, Document, Node, State, WaiverEntry, WaiverState};
+use crate::report::framework::{Covers, Requirement, View};
 use crate::sanitize;
 
 /// What became of a case.
@@ -16,22 +17,31 @@ struct Outcome<'a> {
     message: String,
 }
 
+/// Class, name, outcome and text.
+type Case<'a> = (String, String, Outcome<'a>, String);
+
 /// The document. An error here is one of memory alone.
 pub fn document(document: &Document) -> std::io::Result<String> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let cases: Vec<Vec<(String, String, Outcome<'_>, String)>> =
-        document.nodes.iter().map(|node| cases(node, document)).collect();
-    let total = |element| cases.iter().flatten().filter(|(_, _, outcome, _)| outcome.element == Some(element)).count();
+    let mut suites: Vec<(String, &Node, Vec<Case<'_>>)> =
+        document.nodes.iter().map(|node| (node.node.clone(), node, cases(node, document))).collect();
+    if let Some(view) = &document.framework {
+        let readable = document.nodes.iter().filter(|node| node.failure.is_none());
+        suites
+            .extend(readable.map(|node| (format!("{}: {}", node.node, view.title), node, rows(node, view, document))));
+    }
+    let cases: Vec<&Case<'_>> = suites.iter().flat_map(|(_, _, cases)| cases).collect();
+    let total = |element| cases.iter().filter(|(_, _, outcome, _)| outcome.element == Some(element)).count();
     let stamp = document.generated.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S").to_string()).unwrap_or_default();
     writer
         .create_element("testsuites")
         .with_attribute(("name", document.tool.as_str()))
-        .with_attribute(("tests", cases.iter().map(Vec::len).sum::<usize>().to_string().as_str()))
+        .with_attribute(("tests", cases.len().to_string().as_str()))
         .with_attribute(("failures", total("failure").to_string().as_str()))
         .with_attribute(("errors", total("error").to_string().as_str()))
         .write_inner_content(|writer| {
-            document.nodes.iter().zip(&cases).try_for_each(|(node, cases)| suite(writer, node, cases, &stamp))
+            suites.iter().try_for_each(|(name, node, cases)| suite(writer, name, node, cases, &stamp))
         })?;
     let mut xml = String::from_utf8_lossy(&writer.into_inner()).into_owned();
     xml.push('\n');
@@ -40,15 +50,16 @@ pub fn document(document: &Document) -> std::io::Result<String> {
 
 fn suite(
     writer: &mut Writer<Vec<u8>>,
+    name: &str,
     node: &Node,
-    cases: &[(String, String, Outcome<'_>, String)],
+    cases: &[Case<'_>],
     stamp: &str,
 ) -> std::io::Result<()> {
     let count =
         |element| cases.iter().filter(|(_, _, outcome, _)| outcome.element == Some(element)).count().to_string();
     writer
         .create_element("testsuite")
-        .with_attribute(("name", harmless(&node.node).as_str()))
+        .with_attribute(("name", harmless(name).as_str()))
         .with_attribute(("hostname", harmless(&node.address).as_str()))
         .with_attribute(("timestamp", stamp))
         .with_attribute(("tests", cases.len().to_string().as_str()))
@@ -88,7 +99,7 @@ fn case(
     .map(|_| ())
 }
 
-fn cases<'a>(node: &'a Node, document: &Document) -> Vec<(String, String, Outcome<'a>, String)> {
+fn cases<'a>(node: &'a Node, document: &Document) -> Vec<Case<'a>> {
     let class = |family: &str| format!("{}.{family}", node.node);
     let mut cases = Vec::new();
     if let Some(failure) = &node.failure {
@@ -104,6 +115,38 @@ fn cases<'a>(node: &'a Node, document: &Document) -> Vec<(String, String, Outcom
         cases.push((class("waiver"), waiver.control.clone(), outcome, accepted(waiver)));
     }
     cases
+}
+
+/// A case per requirement: the worst of its controls; what no control of this node answers is skipped, never passed.
+fn rows<'a>(node: &Node, view: &'a View, document: &Document) -> Vec<Case<'a>> {
+    let class = format!("{}.{}", node.node, view.name);
+    let row = |one: &'a Requirement| {
+        let judged: Vec<&Control> = node.controls.iter().filter(|control| one.controls.contains(&control.id)).collect();
+        let rank = |outcome: &Outcome<'_>| match outcome.element {
+            Some("failure") => 3,
+            Some("error") => 2,
+            None => 1,
+            Some(_) => 0,
+        };
+        let worst = judged.iter().map(|control| (outcome(control, document), control)).max_by_key(|(one, _)| rank(one));
+        let found = worst.map_or_else(
+            || {
+                let why = one.outside.clone().unwrap_or_else(|| "none of its controls was judged on this node".into());
+                Outcome { element: Some("skipped"), kind: "", message: format!("{}: {why}", covers(one.coverage).0) }
+            },
+            |(Outcome { element, message, .. }, control)| {
+                let message = if element.is_some() { format!("{}: {message}", control.id) } else { message };
+                Outcome { element, kind: covers(one.coverage).0, message }
+            },
+        );
+        let mut lines = vec![format!("{}: {}", covers(one.coverage).0, one.title)];
+        lines.extend(judged.iter().map(|control| format!("{}: {}", control.id, control.status.word())));
+        lines.extend(one.commands.iter().map(|command| format!("see `pve-harden {command}`")));
+        lines.extend(one.outside.as_ref().map(|outside| format!("outside: {outside}")));
+        let part = if one.coverage == Covers::Part { " (in part)" } else { "" };
+        (class.clone(), format!("{} {}{part}", one.id, one.title), found, lines.join("\n"))
+    };
+    view.requirements.iter().map(row).collect()
 }
 
 /// What does not count for the exit code does not fail here either.

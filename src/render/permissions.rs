@@ -31,6 +31,15 @@ pub fn matrix_text(node: &str, accounts: &[Account], palette: Palette) -> String
 }
 
 fn state(account: &Account) -> String {
+    let mut words = standing(account);
+    if account.kind == Kind::User {
+        let _ = write!(words, "{}second factors: {}", if words.is_empty() { "" } else { "; " }, factors(account));
+    }
+    words
+}
+
+/// Enabled or not, until when, by whose rights, in which groups.
+pub fn standing(account: &Account) -> String {
     let mut words = Vec::new();
     if !account.enabled {
         words.push("disabled".into());
@@ -46,13 +55,11 @@ fn state(account: &Account) -> String {
     if !account.groups.is_empty() {
         words.push(format!("groups {}", account.groups.iter().cloned().collect::<Vec<_>>().join(", ")));
     }
-    if account.kind == Kind::User {
-        words.push(format!("second factors: {}", factors(account)));
-    }
     words.join("; ")
 }
 
-fn factors(account: &Account) -> String {
+/// Second factors of a user.
+pub fn factors(account: &Account) -> String {
     match &account.second_factors {
         None => "not read".into(),
         Some(kinds) if kinds.is_empty() => "none".into(),
@@ -60,7 +67,8 @@ fn factors(account: &Account) -> String {
     }
 }
 
-fn right(held: &Held) -> String {
+/// A role on a path.
+pub fn right(held: &Held) -> String {
     let via = held.via.as_ref().map(|group| format!(" through {group}")).unwrap_or_default();
     let reach = if held.propagate { "" } else { ", there only" };
     format!("{} on {}{via}{reach}", held.role, held.path)

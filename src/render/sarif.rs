@@ -1,9 +1,12 @@
 //! SARIF 2.1.0 (OASIS): a rule per control, a result per control and node.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::controls::Severity;
 use crate::report::document::{Control, Document, Explained, Node, State, WaiverEntry, WaiverState};
+use crate::report::framework::{Covers, Requirement, View};
 use crate::sanitize;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -22,6 +25,8 @@ struct Log {
 #[serde(rename_all = "camelCase")]
 struct Run {
     tool: Tool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    taxonomies: Vec<Taxonomy>,
     invocations: [Invocation; 1],
     results: Vec<Finding>,
     column_kind: &'static str,
@@ -37,7 +42,62 @@ struct Tool {
 struct Driver {
     name: &'static str,
     semantic_version: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    supported_taxonomies: Vec<Component>,
     rules: Vec<Rule>,
+}
+
+/// A framework as a standard taxonomy (SARIF 2.1.0, 3.19.3).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Taxonomy {
+    name: String,
+    short_description: Message,
+    is_comprehensive: bool,
+    taxa: Vec<Taxon>,
+}
+
+/// A requirement.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Taxon {
+    id: String,
+    short_description: Message,
+    properties: Covered,
+}
+
+#[derive(Serialize)]
+struct Covered {
+    coverage: Covers,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outside: Option<String>,
+    /// Node → the worst state of the controls that answer the requirement.
+    nodes: BTreeMap<String, State>,
+}
+
+/// Which taxonomy is meant.
+#[derive(Clone, Serialize)]
+struct Component {
+    name: String,
+    index: usize,
+}
+
+/// Which requirement is meant.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaxonReference {
+    id: String,
+    index: usize,
+    tool_component: Component,
+}
+
+/// How a rule stands to a requirement.
+#[derive(Serialize)]
+struct Relationship {
+    target: TaxonReference,
+    kinds: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -49,6 +109,8 @@ struct Rule {
     full_description: Message,
     help: Message,
     default_configuration: Configuration,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    relationships: Vec<Relationship>,
     properties: Properties,
 }
 
@@ -99,6 +161,8 @@ struct Finding {
     locations: Vec<Location>,
     partial_fingerprints: Fingerprint,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    taxa: Vec<TaxonReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     suppressions: Vec<Suppression>,
 }
 
@@ -148,12 +212,20 @@ pub fn document(document: &Document) -> serde_json::Result<String> {
         message: message(&format!("{}: {}; {}", failure.state, failure.cause, failure.hint)),
         locations: vec![location(node, None)],
     });
-    let mut rules: Vec<Rule> = document.catalogue.iter().map(rule).collect();
+    let mut rules: Vec<Rule> = document.catalogue.iter().map(|explained| rule(explained, document)).collect();
     if document.nodes.iter().any(|node| node.waivers.iter().any(|waiver| waiver.state == WaiverState::Expired)) {
         rules.push(expired_rule());
     }
     let run = Run {
-        tool: Tool { driver: Driver { name: "pve-harden", semantic_version: env!("CARGO_PKG_VERSION"), rules } },
+        tool: Tool {
+            driver: Driver {
+                name: "pve-harden",
+                semantic_version: env!("CARGO_PKG_VERSION"),
+                supported_taxonomies: document.framework.iter().map(component).collect(),
+                rules,
+            },
+        },
+        taxonomies: document.framework.iter().map(taxonomy).collect(),
         invocations: [Invocation {
             execution_successful: document.nodes.iter().all(|node| node.failure.is_none()),
             exit_code: document.exit_code,
@@ -167,7 +239,45 @@ pub fn document(document: &Document) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&log)? + "\n")
 }
 
-fn rule(explained: &Explained) -> Rule {
+fn component(view: &View) -> Component {
+    Component { name: view.name.clone(), index: 0 }
+}
+
+fn taxonomy(view: &View) -> Taxonomy {
+    let taxon = |one: &Requirement| Taxon {
+        id: one.id.clone(),
+        short_description: message(&one.title),
+        properties: Covered {
+            coverage: one.coverage,
+            commands: one.commands.clone(),
+            outside: one.outside.clone(),
+            nodes: one.nodes.iter().map(|at| (sanitize::line(&at.node).into_owned(), at.status)).collect(),
+        },
+    };
+    Taxonomy {
+        name: view.name.clone(),
+        short_description: message(&view.title),
+        is_comprehensive: false,
+        taxa: view.requirements.iter().map(taxon).collect(),
+    }
+}
+
+/// The requirements that a control answers.
+fn taxa(control: &str, document: &Document) -> Vec<TaxonReference> {
+    let of = |view: &View| -> Vec<TaxonReference> {
+        let rows = view.requirements.iter().enumerate();
+        let answered = rows.filter(|(_, one)| one.controls.iter().any(|id| id == control));
+        let reference = |(index, one): (usize, &Requirement)| TaxonReference {
+            id: one.id.clone(),
+            index,
+            tool_component: component(view),
+        };
+        answered.map(reference).collect()
+    };
+    document.framework.as_ref().map(of).unwrap_or_default()
+}
+
+fn rule(explained: &Explained, document: &Document) -> Rule {
     let Explained { id, title, why, checked, naive, references, level, severity } = explained;
     let help = format!(
         "{why}\n\nHow it is checked: {checked}\n\nWhat breaks when done naively: {naive}\n\nReferences:\n- {}\n",
@@ -181,6 +291,10 @@ fn rule(explained: &Explained) -> Rule {
         full_description: message(why),
         help: message(&help),
         default_configuration: Configuration { level: level_of(*severity) },
+        relationships: taxa(id, document)
+            .into_iter()
+            .map(|target| Relationship { target, kinds: ["relevant"] })
+            .collect(),
         properties: Properties {
             tags: vec!["security".into(), family.into(), format!("level-{level}")],
             security_severity: match severity {
@@ -201,6 +315,7 @@ fn expired_rule() -> Rule {
         full_description: message("An accepted deviation ends on its day; then somebody decides again."),
         help: message("Put the control right and remove the waiver, or renew it with a new day."),
         default_configuration: Configuration { level: "warning" },
+        relationships: Vec::new(),
         properties: Properties { tags: vec!["security".into(), "waiver".into()], security_severity: "5.5" },
     }
 }
@@ -216,7 +331,10 @@ fn pascal(id: &str) -> String {
 
 fn findings(node: &Node, document: &Document) -> Vec<Finding> {
     let rule_index = |id: &str| document.catalogue.iter().position(|explained| explained.id == id);
-    let controls = node.controls.iter().map(|control| finding(node, control, rule_index(&control.id)));
+    let controls = node
+        .controls
+        .iter()
+        .map(|control| finding(node, control, rule_index(&control.id), taxa(&control.id, document)));
     let expired = node.waivers.iter().filter(|waiver| waiver.state == WaiverState::Expired);
     let expired = expired.map(|waiver| Finding {
         rule_id: EXPIRED.into(),
@@ -226,12 +344,13 @@ fn findings(node: &Node, document: &Document) -> Vec<Finding> {
         message: message(&format!("{}: the waiver {}; {}", waiver.control, waiver.standing(), accepted(waiver))),
         locations: vec![location(node, None)],
         partial_fingerprints: fingerprint(node, &format!("{EXPIRED} {}", waiver.control)),
+        taxa: Vec::new(),
         suppressions: Vec::new(),
     });
     controls.chain(expired).collect()
 }
 
-fn finding(node: &Node, control: &Control, rule_index: Option<usize>) -> Finding {
+fn finding(node: &Node, control: &Control, rule_index: Option<usize>, taxa: Vec<TaxonReference>) -> Finding {
     // Everything but `fail` has the level `none` (SARIF 2.1.0, 3.27.10).
     let (kind, level) = match control.status {
         State::Pass => ("pass", "none"),
@@ -252,6 +371,7 @@ fn finding(node: &Node, control: &Control, rule_index: Option<usize>) -> Finding
         message: message(&said(control)),
         locations: vec![location(node, file(control))],
         partial_fingerprints: fingerprint(node, &control.id),
+        taxa,
         suppressions: control.waiver.iter().map(suppression).collect(),
     }
 }

@@ -2,10 +2,13 @@
 
 use jiff::civil::date;
 
+use crate::access::matrix::{Account, matrix};
 use crate::controls::{Evidence, Severity, Status, Verdict};
 use crate::error::{Error, Kind};
 use crate::plan::testing::{change, empty_plan, new_file};
 use crate::profile::policy::{Digests, Scope, Waiver};
+use crate::pve::privileges::Catalogue;
+use crate::pve::user_cfg;
 use crate::report::document::{Context, Document};
 use crate::report::{Command, ControlResult, Failure, Judged, NodeReport, Report, WaiverResult};
 
@@ -25,6 +28,14 @@ fn waiver(control: &str, expires: jiff::civil::Date) -> Waiver {
         reason: "legacy backup client".into(),
         expires,
     }
+}
+
+/// A person through a group, with a token of its own rights and an end; and root.
+fn accounts() -> Vec<Account> {
+    let text = "user:olga@pve:1:0:Olga:P:::\ntoken:olga@pve!ci:1780617600:1:nightly $6$saltsalt$secretsecret:\n\
+        group:admins:olga@pve::\nacl:1:/:@admins:Administrator:\nacl:0:/vms/100:olga@pve!ci:PVEAuditor:\n";
+    let factors = [("olga@pve".to_owned(), [("totp".to_owned(), 1)].into())].into();
+    matrix(&user_cfg::parse(text, Catalogue::of(9)), Some(&factors))
 }
 
 /// pve1 with every state, and pve2 that could not be reached.
@@ -55,7 +66,8 @@ pub fn report() -> Report {
         needed,
     });
     let release = Some("9.1.2".into());
-    let judged = Judged { release, plan: empty_plan(), controls, waivers: waivers.into(), upgrade: Vec::new() };
+    let access = Some(accounts());
+    let judged = Judged { release, plan: empty_plan(), controls, waivers: waivers.into(), upgrade: Vec::new(), access };
     let error = Error::msg(Kind::Unreachable, "no route to host").untouched("pve2");
     let node = |name: &str, result| NodeReport { node: name.into(), address: "192.0.2.11".into(), result };
     let nodes = vec![node("pve1", Ok(judged)), node("pve2", Err(Failure::of(&error, "pve2")))];
@@ -78,6 +90,16 @@ pub fn hostile() -> Document {
         node.release = node.release.as_ref().map(|_| HOSTILE.into());
         if let Some(failure) = &mut node.failure {
             failure.cause = HOSTILE.into();
+        }
+        for account in node.access.iter_mut().flatten() {
+            for text in [&mut account.account, &mut account.purpose] {
+                *text = HOSTILE.into();
+            }
+            account.groups = account.groups.iter().map(|_| HOSTILE.to_owned()).collect();
+            for held in &mut account.grants {
+                (held.path, held.role) = (HOSTILE.into(), HOSTILE.into());
+                held.via = held.via.as_ref().map(|_| HOSTILE.into());
+            }
         }
         for control in &mut node.controls {
             control.why = control.why.as_ref().map(|_| HOSTILE.into());

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Command, ControlResult, Failure, Judged, NodeReport, Report, Summary, WaiverResult, framework, redact};
+use crate::access::matrix::Account;
 use crate::controls::{CATALOGUE, Meta, Reference, Severity, Status};
 use crate::plan::drift::Drift;
 use crate::plan::upgrade::Meaning;
@@ -92,9 +93,9 @@ pub struct Node {
     /// Waivers of the site for this node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<WaiverEntry>,
-    /// Who may do what on it, where that was read.
+    /// Who may do what in PVE, account by account; absent when user.cfg was not read or no control of it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access: Option<AccessMatrix>,
+    pub access: Option<Vec<Account>>,
 }
 
 /// One control on one node.
@@ -215,16 +216,6 @@ pub enum WaiverState {
     Ending,
     /// It is over: a finding.
     Expired,
-}
-
-/// Who may do what: one row per identity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct AccessMatrix {
-    /// Headings of the columns after the identity.
-    pub columns: Vec<String>,
-    /// Identity, then a cell for each column.
-    pub rows: Vec<Vec<String>>,
 }
 
 /// What a control is about.
@@ -377,9 +368,15 @@ fn node(report: &NodeReport, command: Command) -> Node {
             node.drift.clone_from(&judged.plan.drift);
             node.upgrade.clone_from(&judged.upgrade);
             node.waivers = judged.waivers.iter().map(WaiverEntry::new).collect();
+            node.access = judged.access.as_ref().map(|accounts| accounts.iter().map(account).collect());
         }
     }
     node
+}
+
+/// A comment is free text, in which people have been seen to keep passwords' hashes.
+fn account(account: &Account) -> Account {
+    Account { purpose: redact::secrets(&account.purpose).into_owned(), ..account.clone() }
 }
 
 fn control(control: &ControlResult, judged: &Judged) -> Control {

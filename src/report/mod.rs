@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::matrix::Account;
 use crate::controls::{CATALOGUE, Severity, Status, Verdict};
 use crate::error::{Error, Kind};
 use crate::plan::Plan;
@@ -60,6 +61,8 @@ pub struct Judged {
     pub waivers: Vec<WaiverResult>,
     /// What changes meaning at an upgrade, where that was asked.
     pub upgrade: Vec<Meaning>,
+    /// PVE's accounts and what they may do, where that was asked for and read.
+    pub access: Option<Vec<Account>>,
 }
 
 /// A waiver, and what it does on one node.
@@ -197,7 +200,7 @@ impl Judged {
             })
             .collect();
         let waivers = waivers(policy, &controls);
-        Self { release, plan, controls, waivers, upgrade: Vec::new() }
+        Self { release, plan, controls, waivers, upgrade: Vec::new(), access: None }
     }
 
     /// Counts.
@@ -301,7 +304,8 @@ mod tests {
             verdict,
         };
         let controls = verdicts.into_iter().map(control).collect();
-        Judged { release: None, plan: testing::empty_plan(), controls, waivers: Vec::new(), upgrade: Vec::new() }
+        let plan = testing::empty_plan();
+        Judged { release: None, plan, controls, waivers: Vec::new(), upgrade: Vec::new(), access: None }
     }
 
     fn code(command: Command, verdicts: Vec<Verdict>) -> u8 {

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("controls", &["access", "firewall", "facts", "profile", "pve"]),
     ("plan", &["access", "controls", "facts", "firewall", "profile", "pve"]),
     ("fleet", &["facts", "plan", "profile"]),
-    ("report", &["controls", "plan", "profile"]),
+    ("report", &["access", "controls", "plan", "profile"]),
     (
         "render",
         &[

@@ -34,11 +34,15 @@ fn hostile_capture() -> String {
 }
 
 fn check(format: &str, capture: Option<&str>) -> String {
-    let run = Run::new(&["check", "--format", format]).file("site.toml", format!("{SITE}{WAIVER}"));
+    check_with(&["check", "--format", format], capture)
+}
+
+fn check_with(arguments: &[&str], capture: Option<&str>) -> String {
+    let run = Run::new(arguments).file("site.toml", format!("{SITE}{WAIVER}"));
     let done = match capture {
         None => run.capture("fresh9.json").done(),
         Some(content) => {
-            let run = Run::new(&["check", "--format", format, "--capture", "node.json"]);
+            let run = Run::new(&[arguments, &["--capture", "node.json"]].concat());
             run.file("site.toml", format!("{SITE}{WAIVER}")).file("node.json", content).done()
         }
     };
@@ -72,6 +76,23 @@ fn sarif_is_valid() {
     }
     assert_valid(&schema, &check("sarif", None));
     assert_valid(&schema, &check("sarif", Some(&hostile_capture())));
+    // With a framework every reference to a requirement leads to the requirement.
+    let text = check_with(&["check", "--format", "sarif", "--framework", "cis"], None);
+    assert_valid(&schema, &text);
+    let log: Value = serde_json::from_str(&text).unwrap();
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["supportedTaxonomies"][0]["name"], run["taxonomies"][0]["name"]);
+    let mut referred = 0;
+    for result in run["results"].as_array().unwrap() {
+        for taxon in result["taxa"].as_array().into_iter().flatten() {
+            let index = usize::try_from(taxon["index"].as_u64().unwrap()).unwrap();
+            let meant = &run["taxonomies"][0]["taxa"][index];
+            assert_eq!(meant["id"], taxon["id"]);
+            assert!(meant["properties"]["nodes"]["fresh9"].is_string(), "{meant}");
+            referred += 1;
+        }
+    }
+    assert!(referred > 20, "{referred}");
 }
 
 #[test]
@@ -81,7 +102,10 @@ fn junit_is_valid() {
         eprintln!("SKIPPED: xmllint is missing (package libxml2-utils)");
         return;
     }
-    for xml in [check("junit", None), check("junit", Some(&hostile_capture()))] {
+    let framework = check_with(&["check", "--format", "junit", "--framework", "checklist"], None);
+    let rows = framework.matches("classname=\"fresh9.checklist\"").count();
+    assert!(rows > 20 && framework.contains("<skipped message=\"outside: "), "{rows} rows\n{framework}");
+    for xml in [check("junit", None), check("junit", Some(&hostile_capture())), framework] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("report.xml");
         std::fs::write(&file, &xml).unwrap();

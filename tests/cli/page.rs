@@ -6,8 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
+use sha2::Digest as _;
 
-use crate::support::run::{Run, SITE};
+use crate::support::run::{Run, SITE, recorded};
 
 /// A browser with one page.
 struct Browser {
@@ -105,6 +106,32 @@ impl Drop for Browser {
     }
 }
 
+/// What may be written into user.cfg without PVE minding, meant for whoever reads it in a browser.
+const USERS: &str = "user:ana@pve:1:0:Ana:B:::\nuser:eve@pve:1:0::::<img src=x onerror=alert(1)>\"'</td></script><script>document.title=1</script>:\n\
+    token:ana@pve!ci:0:1:nightly runs:\ngroup:admins:ana@pve::\nacl:1:/:@admins:Administrator:\nacl:1:/vms/100:ana@pve!ci:PVEAuditor:\n";
+
+/// A recorded node with these users: text, size and digest.
+fn with_users(name: &str) -> String {
+    let mut capture: Value = serde_json::from_slice(&std::fs::read(recorded(name)).unwrap()).unwrap();
+    let mut edit = |section: &str, from: &dyn Fn(&str) -> bool, to: &dyn Fn(&str) -> String| {
+        let text = &mut capture["sections"][section]["body"]["text"];
+        let lines = text.as_str().unwrap().split_inclusive('\n');
+        *text = lines.map(|line| if from(line) { to(line) } else { line.to_owned() }).collect::<String>().into();
+    };
+    edit("files.text", &|line| line.starts_with("user:root@pam:"), &|_| USERS.into());
+    let of_file = |line: &str| line.contains("/etc/pve/user.cfg");
+    edit("files.digests", &of_file, &|_| format!("{:x}  /etc/pve/user.cfg\n", sha2::Sha256::digest(USERS)));
+    edit("files.list", &of_file, &|line| {
+        let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
+        fields[5] = USERS.len().to_string();
+        fields.join("\t")
+    });
+    capture.to_string()
+}
+
+const ACCOUNTS: &str =
+    "[...document.querySelectorAll('tr[data-account]')].filter((one) => one.checkVisibility()).length";
+
 const SHOWN: &str = "[...document.querySelectorAll('details')].filter((one) => one.checkVisibility()).length";
 
 #[test]
@@ -115,8 +142,10 @@ fn the_page_filters_opens_darkens_and_prints() {
         return;
     }
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let run = Run::new(&["check", "--format", "html", "--output", "report.html"]).file("site.toml", SITE);
-    let run = run.capture("fresh9.json").capture("member1.json");
+    let captures = ["--capture", "one.json", "--capture", "two.json"];
+    let run = Run::new(&[&["check", "--format", "html", "--output", "report.html"][..], &captures].concat());
+    let run = run.file("site.toml", SITE).file("one.json", with_users("fresh9.json"));
+    let run = run.file("two.json", with_users("member1.json"));
     assert_eq!(run.done().code, Some(1));
     let address = format!("file://{}", run.path("report.html").display());
     let profile = tempfile::tempdir().unwrap();
@@ -149,6 +178,37 @@ fn the_page_filters_opens_darkens_and_prints() {
     browser.go("about:blank");
     browser.go(&format!("{address}#state=differs&family=ssh"));
     assert_eq!(browser.ask(SHOWN).as_u64(), Some(of_ssh));
+    browser.go("about:blank");
+    browser.go(&address);
+
+    // The accounts: shown once for nodes that share them, found by name, role and path, and what they say stays text.
+    let accounts = browser.ask(ACCOUNTS).as_u64().unwrap();
+    assert_eq!(accounts, 4, "two users, a token and root");
+    let first = "[...document.querySelectorAll('tr[data-account]')].find((one) => one.checkVisibility()).innerText";
+    for (words, found, part) in [
+        ("EVE@", 1, "<script>document.title=1</script>"),
+        ("administrator /", 2, "through @admins"),
+        ("ci /vms/100", 1, "PVEAuditor on /vms/100"),
+        ("nobody-here", 0, ""),
+    ] {
+        let search = "const f = document.getElementById('filter').elements.access";
+        browser.ask(&format!(
+            "{{ {search}; f.value = '{words}'; f.dispatchEvent(new Event('input', {{bubbles: true}})); }}"
+        ));
+        assert_eq!(browser.ask(ACCOUNTS), found, "{words}");
+        if found > 0 {
+            let row = browser.ask(first);
+            assert!(row.as_str().unwrap().contains(part), "{words}: {row}");
+        }
+    }
+    assert!(browser.ask("location.hash").as_str().unwrap().starts_with("#access="));
+    browser.go("about:blank");
+    browser.go(&format!("{address}#access=eve@"));
+    assert_eq!(browser.ask(ACCOUNTS), 1, "the address brings the search back");
+    browser.ask("document.querySelector('tr[data-account]').closest('.access').scrollIntoView()");
+    browser.picture(&pictures.join("report-access.png"));
+    assert_eq!(browser.ask("document.querySelectorAll('img').length + document.scripts.length"), 1);
+    assert!(browser.ask("document.title").as_str().unwrap().starts_with("pve-harden check"));
     browser.go("about:blank");
     browser.go(&address);
 
