@@ -3,6 +3,7 @@
 pub mod access;
 pub mod accounts;
 pub mod alerts;
+pub mod cert;
 pub mod conf;
 pub mod firewall;
 pub mod kernel;
@@ -230,6 +231,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &web::ALLOW_FROM,
     &web::TLS,
     &web::LISTEN,
+    &cert::RENEWAL,
     &network::LISTEN,
     &updates::SECURITY,
     &updates::REPOSITORIES,

@@ -65,18 +65,24 @@ pub(super) fn listed(sections: Sections<'_>, files: &BTreeMap<String, Reading<Fi
     asked.lines().filter_map(entry).collect()
 }
 
-/// Each node's host.fw that the pattern for all of them did not find is not there.
-pub(super) fn absent_host_fw<'a>(
+/// Files of each node that the pattern for all nodes did not find.
+const OF_NODES: [&str; 4] = ["host.fw", "config", "pveproxy-ssl.pem", "pve-ssl.pem"];
+
+/// What a pattern for all nodes did not find is not there.
+pub(super) fn absent_of_nodes<'a>(
     sections: Sections<'_>,
     files: &mut BTreeMap<String, Reading<FileFact>>,
     nodes: impl Iterator<Item = &'a String>,
 ) {
     let asked = sections.text("files.asked").known().copied().unwrap_or_default();
-    if sections.text("files.list").known().is_none() || !asked.lines().any(|line| line == "/etc/pve/nodes/*/host.fw") {
+    if sections.text("files.list").known().is_none() {
         return;
     }
-    for node in nodes {
-        files.entry(format!("/etc/pve/nodes/{node}/host.fw")).or_insert(Reading::Absent);
+    let nodes: Vec<&String> = nodes.collect();
+    for name in OF_NODES.iter().filter(|name| asked.lines().any(|line| line == format!("/etc/pve/nodes/*/{name}"))) {
+        for node in &nodes {
+            files.entry(format!("/etc/pve/nodes/{node}/{name}")).or_insert(Reading::Absent);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::SshdCase;
 use super::network::TlsQuestion;
+use crate::pve::node_config::{is_config_id, is_domain_name};
 use crate::transport::capture::{Capture, Section};
 use crate::transport::{Frame, quote};
 
@@ -23,6 +24,7 @@ const PARTS: &[&str] = &[
     include_str!("remote/packages.sh"),
     include_str!("remote/tasks.sh"),
     include_str!("remote/os.sh"),
+    include_str!("remote/cert.sh"),
 ];
 
 /// Paths that every capture holds; patterns are expanded on the node, the directory of `DIRECTORY/*` is read, too.
@@ -140,6 +142,12 @@ pub struct Request {
     pub modules: BTreeSet<String>,
     /// Whether the public keys of every person with an account are read, not only those in `accounts`.
     pub people: bool,
+    /// Whether 8006 is asked for its certificate, and the node for its ACME plugins.
+    pub certificate: bool,
+    /// ACME accounts to describe: about a second of the node's time each.
+    pub acme_accounts: BTreeSet<String>,
+    /// Names to resolve on the node.
+    pub acme_names: BTreeSet<String>,
     /// Whether apt is asked what an upgrade would bring: about a second of the node's time.
     pub pending: bool,
     /// Whether the cluster's online members are asked for their OpenSSH version.
@@ -168,6 +176,9 @@ impl Request {
             sysctl: BTreeSet::new(),
             modules: BTreeSet::new(),
             people: false,
+            certificate: false,
+            acme_accounts: BTreeSet::new(),
+            acme_names: BTreeSet::new(),
             pending: false,
             peer_versions: false,
             history_days: 30,
@@ -196,6 +207,9 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_SYSCTL", request.sysctl.iter().filter(|name| is_setting(name)));
     assign(&mut text, "PVH_MODULES", request.modules.iter().filter(|name| is_setting(name)));
     assign(&mut text, "PVH_PEOPLE", request.people.then_some("yes"));
+    assign(&mut text, "PVH_CERTIFICATE", request.certificate.then_some("yes"));
+    assign(&mut text, "PVH_ACME_ACCOUNTS", request.acme_accounts.iter().filter(|name| is_config_id(name)));
+    assign(&mut text, "PVH_ACME_NAMES", request.acme_names.iter().filter(|name| is_domain_name(name)));
     assign(&mut text, "PVH_PENDING", request.pending.then_some("yes"));
     assign(&mut text, "PVH_PEER_VERSIONS", request.peer_versions.then_some("yes"));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);

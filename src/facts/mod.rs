@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod apt;
+pub mod cert;
 mod cluster;
 mod files;
 pub mod fixture;
@@ -71,10 +72,12 @@ pub fn parse(capture: &Capture) -> Facts {
         .known()
         .into_iter()
         .chain(cluster.known().into_iter().flat_map(|it| it.peers.iter().map(|peer| &peer.name)));
-    files::absent_host_fw(sections, &mut files, names);
+    files::absent_of_nodes(sections, &mut files, names);
+    let cert = cert::parse(sections, &files, node_name.known().map(String::as_str));
     let network =
         network::Sources { sections, files: &files, node_name: node_name.known().map(String::as_str) }.network();
     Facts {
+        cert,
         access: access::parse(sections, &files, &pve, &pmxcfs_mounted),
         session: system::session(sections),
         taken: system::taken(sections),
@@ -159,6 +162,9 @@ pub struct Facts {
     pub addresses: Reading<Vec<IpNet>>,
     /// Whether /etc/pve is the mounted cluster file system.
     pub pmxcfs_mounted: Reading<bool>,
+    /// Port 8006's certificate and ACME.
+    #[serde(default)]
+    pub cert: cert::CertFacts,
     /// PVE's users and rights.
     #[serde(default)]
     pub access: AccessFacts,

@@ -1,6 +1,7 @@
 //! PVE's own file formats and names. Pure text in, values out.
 
 pub mod ceph;
+pub mod certificate;
 pub mod cluster;
 pub mod datacenter;
 pub mod domains;
@@ -9,6 +10,7 @@ pub mod guest;
 pub mod ha;
 pub mod names;
 pub mod notifications;
+pub mod node_config;
 pub mod privileges;
 pub mod pveproxy;
 pub mod sources;

@@ -6,6 +6,7 @@ mod access_calls;
 mod accounts;
 mod alerts;
 mod catalogue;
+mod cert;
 mod fixtures;
 mod model;
 mod show;

@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod alerts;
+mod cert;
 mod firewall;
 mod kernel;
 mod lockout;
@@ -21,6 +22,7 @@ mod web;
 pub use access::*;
 pub use accounts::*;
 pub use alerts::*;
+pub use cert::*;
 pub use firewall::*;
 pub use kernel::*;
 pub use lockout::*;
@@ -130,6 +132,8 @@ pub struct Profile {
     pub firewall: FirewallPolicy,
     /// `updates.*`.
     pub updates: UpdatesPolicy,
+    /// `cert.*`.
+    pub cert: CertPolicy,
     /// `kernel.*`.
     pub kernel: KernelPolicy,
     /// `os.*`.
