@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounts;
 pub mod alerts;
 pub mod cert;
+pub mod bruteforce;
 pub mod conf;
 pub mod firewall;
 pub mod kernel;
@@ -226,6 +227,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &password::AGING,
     &password::HASH,
     &lockout::PAM,
+    &bruteforce::FAIL2BAN,
     &session::TIMEOUT,
     &session::UMASK,
     &web::ALLOW_FROM,

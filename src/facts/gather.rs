@@ -25,6 +25,7 @@ const PARTS: &[&str] = &[
     include_str!("remote/tasks.sh"),
     include_str!("remote/os.sh"),
     include_str!("remote/cert.sh"),
+    include_str!("remote/watch.sh"),
 ];
 
 /// Paths that every capture holds; patterns are expanded on the node, the directory of `DIRECTORY/*` is read, too.
@@ -148,6 +149,8 @@ pub struct Request {
     pub acme_accounts: BTreeSet<String>,
     /// Names to resolve on the node.
     pub acme_names: BTreeSet<String>,
+    /// What is asked of what watches the node, words of `remote/watch.sh`.
+    pub watch: BTreeSet<&'static str>,
     /// Whether apt is asked what an upgrade would bring: about a second of the node's time.
     pub pending: bool,
     /// Whether the cluster's online members are asked for their OpenSSH version.
@@ -179,6 +182,7 @@ impl Request {
             certificate: false,
             acme_accounts: BTreeSet::new(),
             acme_names: BTreeSet::new(),
+            watch: BTreeSet::new(),
             pending: false,
             peer_versions: false,
             history_days: 30,
@@ -210,6 +214,7 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_CERTIFICATE", request.certificate.then_some("yes"));
     assign(&mut text, "PVH_ACME_ACCOUNTS", request.acme_accounts.iter().filter(|name| is_config_id(name)));
     assign(&mut text, "PVH_ACME_NAMES", request.acme_names.iter().filter(|name| is_domain_name(name)));
+    assign(&mut text, "PVH_WATCH", &request.watch);
     assign(&mut text, "PVH_PENDING", request.pending.then_some("yes"));
     assign(&mut text, "PVH_PEER_VERSIONS", request.peer_versions.then_some("yes"));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);

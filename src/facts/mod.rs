@@ -23,6 +23,7 @@ pub mod standing;
 mod system;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 pub use access::{AccessFacts, Factors};
 pub use apt::{Simulation, Versioned};
@@ -94,6 +95,7 @@ pub fn parse(capture: &Capture) -> Facts {
         simulation: apt::simulation(sections),
         network,
         os: os::parse(sections),
+        watch: watch::parse(sections),
         units: system::units(sections),
         listeners: system::listeners(sections),
         listed,
@@ -184,6 +186,9 @@ pub struct Facts {
     /// The operating system beneath PVE.
     #[serde(default)]
     pub os: os::Os,
+    /// What watches the node.
+    #[serde(default)]
+    pub watch: watch::Watch,
     /// systemd units that were asked for.
     pub units: Reading<BTreeMap<String, Unit>>,
     /// Listening sockets.

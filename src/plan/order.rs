@@ -1,18 +1,20 @@
 //! The order of steps: stage first, then what a step needs to find when it runs.
 
-use crate::change::{Action, Change, UnitVerb};
+use crate::change::{Action, Change, Stage, UnitVerb};
 
 /// Sorts in place. Steps of equal rank keep the order in which the catalogue emitted them.
 pub fn arrange(changes: &mut [Change]) {
     changes.sort_by(|a, b| key(a).cmp(&key(b)));
 }
 
-fn key(change: &Change) -> (crate::change::Stage, u8, &str) {
+fn key(change: &Change) -> (Stage, u8, &str) {
     let path = match &change.action {
         Action::Directory { path, .. } => path.as_str(),
         _ => "",
     };
-    (change.stage, rank(&change.action), path)
+    // Files of the packages' stage are there before the package starts its daemon.
+    let last = change.stage == Stage::Packages && matches!(change.action, Action::Packages { .. });
+    (change.stage, if last { u8::MAX } else { rank(&change.action) }, path)
 }
 
 /// A person's group exists before the person, the person before the home's content, the key and the password before
@@ -44,7 +46,7 @@ fn rank(action: &Action) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{FileChange, FileImage, Stage};
+    use crate::change::{FileChange, FileImage};
     use crate::secret::Secret;
 
     fn change(stage: Stage, summary: &str, action: Action) -> Change {
@@ -92,6 +94,19 @@ mod tests {
             accounts("group", Action::Group { name: "pve-admins".into(), system: false }),
         ];
         assert_eq!(summaries(changes), ["group", "user", "password", "home", "ssh folder", "keys", "sudoers", "lock"]);
+    }
+
+    #[test]
+    fn a_package_finds_its_files_when_it_starts() {
+        let packages = |summary, action| change(Stage::Packages, summary, action);
+        let directory =
+            Action::Directory { path: "/etc/x".into(), mode: 0o755, owner: "root".into(), group: "root".into() };
+        let changes = vec![
+            packages("package", Action::Packages { install: vec!["x".into()] }),
+            packages("file", file("/etc/x/y")),
+            packages("folder", directory),
+        ];
+        assert_eq!(summaries(changes), ["folder", "file", "package"]);
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub const ROWS: &[Row] = &[
         &["rate-limit", "ratelimit", "rate-limits", "rate-limiting", "api-rate-limit", "api-ratelimit"],
         r"(?i)\bapi[ _-]rate[ _-]?limit",
         "PVE has no rate limit for its API (DataCenterConfig.pm); a wrong password costs 3 s",
-        "let only management networks reach 8006 (site: management = […]) and lock @pam users with [lockout.pam]",
+        "[bruteforce.fail2ban] bans who guesses, [web.allow-from] lets management networks alone reach 8006, [lockout.pam] locks @pam users",
     ),
     row(
         "security alerts",

@@ -46,6 +46,9 @@ pub const LIMITS: &[Limit] = &[
     limit("password.aging.min-days", 0, 365, "a leaked password must be changeable"),
     limit("password.aging.warn-days", 0, 365, "days before expiry"),
     limit("password.aging.inactive-days", 1, 3650, "0 disables an account on the day its password expires"),
+    limit("bruteforce.fail2ban.max-retry", 2, 100, "1 bans at the first slip of a finger"),
+    limit("bruteforce.fail2ban.find-time", 60, 86_400, "seconds in which the failures must lie"),
+    limit("bruteforce.fail2ban.ban-time", 60, 604_800, "seconds; a ban without an end fills the firewall"),
     limit("lockout.pam.deny", 2, 100, "0 never locks, 1 locks at the first slip of a finger"),
     limit("lockout.pam.fail-interval", 60, 604_800, "seconds in which the failures must lie"),
     limit(

@@ -171,7 +171,6 @@ const PLANNED: &[&str] = &[
     "key rotate",
     "alerts.*",
     "audit.*",
-    "bruteforce.*",
     "cert.*",
     "logs.*",
 ];

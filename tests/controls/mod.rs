@@ -13,6 +13,7 @@ mod show;
 mod ssh;
 mod sshd;
 mod system;
+mod watch;
 mod whole;
 
 use pve_harden::controls::{CATALOGUE, Control, Status, Verdict};

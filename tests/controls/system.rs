@@ -21,11 +21,11 @@ const RUNNING: [(&str, &str); 6] = [
     ("dev.tty.ldisc_autoload", "1"),
 ];
 
-fn unit(active: &str, file_state: &str) -> Unit {
+pub fn unit(active: &str, file_state: &str) -> Unit {
     Unit { load: "loaded".into(), active: active.into(), file_state: file_state.into() }
 }
 
-fn known<T>(reading: &mut Reading<T>) -> &mut T {
+pub fn known<T>(reading: &mut Reading<T>) -> &mut T {
     match reading {
         Reading::Known(value) => value,
         _ => panic!("not known"),
@@ -96,7 +96,13 @@ fn judged(id: &str, state: &str, facts: &Facts, policy: &Policy) -> Verdict {
 }
 
 /// Differs, is right once `repair` did what it asks for, and unknown without what `blind` takes away.
-fn three(id: &str, facts: &Facts, policy: &Policy, repair: impl FnOnce(&mut Facts), blind: impl FnOnce(&mut Facts)) {
+pub fn three(
+    id: &str,
+    facts: &Facts,
+    policy: &Policy,
+    repair: impl FnOnce(&mut Facts),
+    blind: impl FnOnce(&mut Facts),
+) {
     assert!(control(id).enabled(policy), "{id}");
     let first = judged(id, "differs", facts, policy);
     assert!(matches!(first.status, Status::Differs { .. }), "{id}: {:?}", first.status);
@@ -110,7 +116,7 @@ fn three(id: &str, facts: &Facts, policy: &Policy, repair: impl FnOnce(&mut Fact
     assert!(matches!(third.status, Status::Unknown { .. }), "{id}: {:?}", third.status);
 }
 
-fn refused<T>() -> Reading<T> {
+pub fn refused<T>() -> Reading<T> {
     Reading::Unreadable("permission denied".into())
 }
 

@@ -1,6 +1,7 @@
 //! Promises, shown on lab nodes with the real components.
 
 mod access;
+mod bruteforce;
 mod enforcement;
 mod expiry;
 mod faults;

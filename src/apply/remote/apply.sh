@@ -552,6 +552,18 @@ step_pve_access() {
     access_do "$DIR" "$STEP"
 }
 
+# To systemd fail2ban has started before it has read its files.
+# shellcheck disable=SC2317,SC2329
+jails_run() {
+    jails_wait=60
+    until jails_said=$(fail2ban-client status 2>/dev/null) && jails_said=$(printf '%s\n' "$jails_said" | sed -n 's/.*Jail list://p') &&
+        case $jails_said in *proxmox*sshd* | *sshd*proxmox*) true ;; *) false ;; esac do
+        [ "$jails_wait" -gt 0 ] && ! systemctl -q is-failed fail2ban.service || return 1
+        jails_wait=$((jails_wait - 1))
+        sleep 0.5
+    done
+}
+
 # shellcheck disable=SC2317,SC2329
 step_unit() { # UNIT VERB
     case $2 in
@@ -568,6 +580,12 @@ step_unit() { # UNIT VERB
     disable-now) systemctl -q disable --now "$1" || return 1 ;;
     *) return 1 ;;
     esac
+    if [ "$1" = fail2ban.service ] && [ "$2" != disable-now ]; then
+        jails_run || {
+            echo "fail2ban does not run its jails: $(unit_last_words fail2ban-server)"
+            return 1
+        }
+    fi
     # Active and hanging is what a wrong setting makes of it.
     if [ "$1" = pveproxy.service ] && [ -e "$DIR/baseline.web" ]; then
         web_settles || {

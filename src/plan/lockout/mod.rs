@@ -1,6 +1,7 @@
 //! The lock-out guard: asks the *planned* state whether this operator can still get in, and refuses when the answer
 //! is not a plain yes. Pure; what cannot be told counts as no.
 
+mod ban;
 mod planned;
 mod sshd;
 mod sudo;
@@ -29,9 +30,12 @@ pub fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[
     let address = operator_address(facts, operator);
     let mut refusals = Vec::new();
     match Planned::of(facts, changes) {
-        Ok(planned) => refusals.extend(
-            no_way_in(&planned, policy, operator, address).or_else(|| no_way_in_soon(&planned, policy, address)),
-        ),
+        Ok(planned) => {
+            refusals.extend(
+                no_way_in(&planned, policy, operator, address).or_else(|| no_way_in_soon(&planned, policy, address)),
+            );
+            refusals.extend(ban::refusals(&planned, facts, address));
+        }
         Err(why) => refusals.push(refusal(
             format!("whether an administrator can still log in cannot be told: {why}"),
             "make it readable for root on the node, then plan again",

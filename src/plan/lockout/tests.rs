@@ -596,3 +596,25 @@ fn one_able_administrator_is_enough_and_the_other_is_named() {
     let out = shut_out(&case.facts, &case.policy, &case.operator, &case.changes);
     assert_eq!(out.keys().collect::<Vec<_>>(), ["bob"]);
 }
+
+#[test]
+fn whoever_fail2ban_could_ban_is_refused() {
+    let jails = |exempt: &str| {
+        let text = format!("[sshd]\nignoreip = 127.0.0.0/8 192.0.2.0/24\n[proxmox]\nignoreip = {exempt}\n");
+        let action = new_file(crate::controls::bruteforce::JAILS, &text, 0o644);
+        change("bruteforce.fail2ban", Stage::Packages, action)
+    };
+    let said = |exempt: &str| {
+        let facts = fresh_facts();
+        let mut changes = make_ops();
+        changes.push(jails(exempt));
+        let planned = Planned::of(&facts, &changes).unwrap();
+        ban::refusals(&planned, &facts, Some("192.0.2.7".parse().unwrap())).map(|refusal| refusal.reason)
+    };
+    assert_eq!(said("192.0.2.0/24"), None);
+    assert_eq!(said("192.0.2.7"), None);
+    for exempt in ["", "127.0.0.0/8", "nonsense"] {
+        let reason = said(exempt).unwrap();
+        assert_eq!(reason, "fail2ban could ban you at 192.0.2.7: some wrong logins, and the node answers no more");
+    }
+}

@@ -5,6 +5,7 @@ mod access;
 mod accounts;
 mod alerts;
 mod cert;
+mod bruteforce;
 mod firewall;
 mod kernel;
 mod lockout;
@@ -23,6 +24,7 @@ pub use access::*;
 pub use accounts::*;
 pub use alerts::*;
 pub use cert::*;
+pub use bruteforce::*;
 pub use firewall::*;
 pub use kernel::*;
 pub use lockout::*;
@@ -122,6 +124,8 @@ pub struct Profile {
     pub password: PasswordPolicy,
     /// `lockout.*`.
     pub lockout: LockoutPolicy,
+    /// `bruteforce.*`.
+    pub bruteforce: BruteforcePolicy,
     /// `session.*`.
     pub session: SessionPolicy,
     /// `web.*`.

@@ -1,0 +1,206 @@
+//! What watches the node (`remote/watch.sh`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::Reading;
+use super::sections::{Sections, shown};
+use super::system::address;
+
+/// What a control may have asked, by the word in [`super::gather::Request::watch`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// `fail2ban`; absent where it is not installed.
+    pub fail2ban: Reading<Fail2ban>,
+    /// `web-users`: who was logged in to the web interface from where, by pveproxy's newest log lines.
+    pub web_users: Reading<BTreeMap<IpAddr, BTreeSet<String>>>,
+}
+
+/// fail2ban's configuration after all its files (`fail2ban-client -d`), and what runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fail2ban {
+    /// Why its configuration does not load.
+    pub problem: Option<String>,
+    /// Jails that it would start.
+    pub jails: BTreeMap<String, Jail>,
+    /// Jails of this tool's that run, with what each of them never bans.
+    pub running: BTreeMap<String, BTreeSet<IpNet>>,
+}
+
+/// One jail as configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jail {
+    /// Where its lines come from, e.g. `systemd`.
+    pub backend: String,
+    /// It is started.
+    pub enabled: bool,
+    /// `maxretry`, `findtime`, `bantime` and the like, as configured.
+    pub settings: BTreeMap<String, String>,
+    /// Addresses and networks that are never banned; a word that is none is left out.
+    pub ignored: BTreeSet<IpNet>,
+    /// Journal fields of which one line must have all.
+    pub matches: Vec<Vec<String>>,
+    /// Patterns, where the filter has one alone.
+    pub patterns: Vec<String>,
+    /// Names of its actions.
+    pub actions: Vec<String>,
+}
+
+pub(super) fn parse(sections: Sections<'_>) -> Watch {
+    Watch {
+        fail2ban: sections.parse("watch.fail2ban", fail2ban),
+        web_users: sections.parse("watch.web-users", web_users),
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim().is_empty())
+}
+
+fn fail2ban(text: &str) -> Result<Fail2ban, String> {
+    let mut found = Fail2ban::default();
+    for line in lines(text) {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("exit", _) => {}
+            ("problem", why) => found.problem = Some(shown(why)),
+            ("dump", words) => {
+                let words = literals(words).ok_or_else(|| format!("no command: {}", shown(line)))?;
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                command(&mut found.jails, &words);
+            }
+            ("jail", name) => drop(found.running.entry(name.to_owned()).or_default()),
+            ("ignored", rest) => {
+                let (jail, word) = rest.split_once(' ').ok_or_else(|| format!("no address: {}", shown(line)))?;
+                found.running.entry(jail.to_owned()).or_default().extend(network(word));
+            }
+            _ => return Err(format!("no line of fail2ban's: {}", shown(line))),
+        }
+    }
+    Ok(found)
+}
+
+fn command(jails: &mut BTreeMap<String, Jail>, words: &[&str]) {
+    match words {
+        ["add", name, backend, ..] => (*backend).clone_into(&mut jails.entry((*name).to_owned()).or_default().backend),
+        ["start", name] => jails.entry((*name).to_owned()).or_default().enabled = true,
+        ["set", name, setting, values @ ..] => {
+            let Some(jail) = jails.get_mut(*name) else { return };
+            match (*setting, values) {
+                ("addignoreip", values) => jail.ignored.extend(values.iter().filter_map(|word| network(word))),
+                ("addjournalmatch", values) => {
+                    let terms = values.split(|word| *word == "+");
+                    jail.matches.extend(terms.map(|term| term.iter().map(|word| (*word).to_owned()).collect()));
+                }
+                ("addfailregex", [pattern]) => jail.patterns.push((*pattern).to_owned()),
+                ("addaction", [name, ..]) => jail.actions.push((*name).to_owned()),
+                (setting, [value]) => drop(jail.settings.insert(setting.to_owned(), (*value).to_owned())),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An address, or a network whose host bits do not count.
+fn network(word: &str) -> Option<IpNet> {
+    let word = word.trim();
+    let net = word.parse::<IpNet>().ok().or_else(|| address(word).map(IpNet::from))?;
+    Some(net.trunc())
+}
+
+/// A flat list as Python prints it: texts in either quotes, numbers, `True`, `None`.
+fn literals(text: &str) -> Option<Vec<String>> {
+    let mut rest = text.trim().strip_prefix('[')?.strip_suffix(']')?.chars().peekable();
+    let mut words = Vec::new();
+    loop {
+        while rest.peek().is_some_and(|c| matches!(c, ' ' | ',')) {
+            rest.next();
+        }
+        let Some(first) = rest.next() else { return Some(words) };
+        let mut word = String::new();
+        if matches!(first, '\'' | '"') {
+            loop {
+                match rest.next()? {
+                    c if c == first => break,
+                    '\\' => match rest.next()? {
+                        'n' => word.push('\n'),
+                        't' => word.push('\t'),
+                        c => word.push(c),
+                    },
+                    c => word.push(c),
+                }
+            }
+        } else {
+            word.push(first);
+            while let Some(c) = rest.next_if(|c| *c != ',') {
+                word.push(c);
+            }
+        }
+        words.push(word);
+    }
+}
+
+fn web_users(text: &str) -> Result<BTreeMap<IpAddr, BTreeSet<String>>, String> {
+    let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for line in lines(text) {
+        let found = line.split_once(' ').and_then(|(client, user)| Some((address(client)?, user)));
+        let (client, user) = found.ok_or_else(|| format!("no request: {}", shown(line)))?;
+        users.entry(client).or_default().insert(shown(user));
+    }
+    Ok(users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DUMP: &str = r#"exit 0
+dump ['add', 'sshd', 'systemd']
+dump ['set', 'sshd', 'maxretry', 3]
+dump ['set', 'sshd', 'ignoreself', True]
+dump ['set', 'sshd', 'addignoreip', '127.0.0.0/8', '::1', "10.77.0.9/24", 'host.example']
+dump ['set', 'sshd', 'addjournalmatch', '_COMM=sshd', '_UID=0', '+', '_COMM=sshd-session']
+dump ['set', 'proxmox', 'addfailregex', 'unknown jail']
+dump ['add', 'proxmox', 'systemd']
+dump ['set', 'proxmox', 'addfailregex', '^\\s*it\'s']
+dump ['set', 'proxmox', 'addaction', 'nftables']
+dump ['start', 'sshd']
+jail sshd
+ignored sshd 10.77.0.0/24
+"#;
+
+    #[test]
+    fn the_dump_is_read() {
+        let found = fail2ban(DUMP).unwrap();
+        let sshd = &found.jails["sshd"];
+        assert!(sshd.enabled && !found.jails["proxmox"].enabled);
+        assert_eq!(sshd.settings["maxretry"], "3");
+        let ignored: Vec<String> = sshd.ignored.iter().map(ToString::to_string).collect();
+        assert_eq!(ignored, ["10.77.0.0/24", "127.0.0.0/8", "::1/128"]);
+        assert_eq!(sshd.matches, [vec!["_COMM=sshd".to_owned(), "_UID=0".into()], vec!["_COMM=sshd-session".into()]]);
+        assert_eq!(found.jails["proxmox"].patterns, ["^\\s*it's"]);
+        assert_eq!(found.jails["proxmox"].actions, ["nftables"]);
+        assert_eq!(found.running["sshd"].len(), 1);
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        for text in ["dump ['a", "dump nothing", "surprise", "ignored sshd"] {
+            assert!(fail2ban(text).is_err(), "{text}");
+        }
+        assert_eq!(fail2ban("exit 255\nproblem broken\n").unwrap().problem.as_deref(), Some("broken"));
+        assert!(web_users("nobody root@pam").is_err());
+        assert_eq!(web_users("::ffff:10.0.0.9 root@pam\n").unwrap().len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(text in "(\\PC|dump |\\[|'|\\\\|,|\n| |set|add|jail )*") {
+            let _ = fail2ban(&text);
+            let _ = web_users(&text);
+        }
+    }
+}
