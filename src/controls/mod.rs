@@ -3,8 +3,8 @@
 pub mod access;
 pub mod accounts;
 pub mod alerts;
-pub mod cert;
 pub mod bruteforce;
+pub mod cert;
 pub mod conf;
 pub mod firewall;
 pub mod kernel;
