@@ -93,12 +93,13 @@ async fn planned(
         reached.into_iter().zip(shown.into_iter().zip(plans)).enumerate()
     {
         let result = result.map(|(seen, (node, _))| {
-            let plan = plan.unwrap_or_default();
-            let judged = Judged::new(shown.unwrap_or_default(), &policy, nodes::release(&node.facts));
+            let (plan, shown) = (plan.unwrap_or_default(), shown.unwrap_or_default());
+            let login = together::proving_login(&shown, &policy, node.connection.user());
+            let judged = Judged::new(shown, &policy, nodes::release(&node.facts));
             let cluster = lanes.iter().find(|lane| lane.nodes.contains(&place)).and_then(|lane| lane.cluster.clone());
             let done = seen.last.filter(|last| last.digests == policy.digests);
             let part = parts.remove(&place);
-            ready.insert(place, Ready { node, plan, policy: policy.clone(), cluster, done, part });
+            ready.insert(place, Ready { node, plan, policy: policy.clone(), cluster, done, part, login, sudo: None });
             judged
         });
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
@@ -190,7 +191,7 @@ fn prepare(busy: BTreeMap<usize, Ready>, args: &Apply) -> Result<BTreeMap<usize,
     let mut passwords = Passwords::default();
     let manual = args.confirm == Some(Confirm::Manual);
     busy.into_iter()
-        .map(|(place, ready)| {
+        .map(|(place, mut ready)| {
             let Ready { node, plan, policy, .. } = &ready;
             let intent = Intent {
                 verb: "apply",
@@ -209,6 +210,7 @@ fn prepare(busy: BTreeMap<usize, Ready>, args: &Apply) -> Result<BTreeMap<usize,
                 Login::Admin(user) => passwords.of(user).cloned(),
                 Login::Anybody => None,
             };
+            ready.sudo.clone_from(&sudo);
             Ok((place, Prepared { ready, order, program, login, sudo }))
         })
         .collect()

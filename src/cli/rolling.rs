@@ -43,6 +43,10 @@ pub struct Ready {
     pub done: Option<Last>,
     /// Its part in a change of cluster.fw, after `plan`.
     pub part: Option<FirewallPart>,
+    /// Who proves that part.
+    pub login: Login,
+    /// The proving administrator's new password, which sudo will ask for.
+    pub sudo: Option<Secret>,
 }
 
 impl Ready {

@@ -17,6 +17,7 @@ use crate::change::Stage;
 use crate::error::{Error, Kind, Result};
 use crate::fleet::Lane;
 use crate::plan::{self, FirewallPart, Plan};
+use crate::profile::policy::Policy;
 use crate::report::NodeResult;
 
 /// Takes the changes of cluster.fw out of the plans of clusters of several members; gives each member's part.
@@ -45,6 +46,14 @@ pub fn part_plans(
         }
     }
     Ok(parts)
+}
+
+/// Who proves a member's part: the administrator whom its plan names, else the one who is logged in.
+pub fn proving_login(plan: &Plan, policy: &Policy, user: &str) -> Login {
+    match run::proving_login(plan, false) {
+        Login::Anybody if policy.site.admins.iter().any(|admin| admin.name == user) => Login::Admin(user.to_owned()),
+        login => login,
+    }
 }
 
 /// The members commit in an order, which nobody keeps by hand.
@@ -136,7 +145,9 @@ impl Round<'_> {
             prepared.iter().map(|member| vec![Stage::Firewall; member.order.meta.changes.len()]).collect();
         let ways: Vec<_> = prepared
             .iter()
-            .map(|member| run::ways(self.connector, &member.ready.node, &member.ready.policy, &Login::Anybody, None))
+            .map(|Prepared { ready, .. }| {
+                run::ways(self.connector, &ready.node, &ready.policy, &ready.login, ready.sudo.clone())
+            })
             .collect();
         let members: Vec<_> = prepared
             .iter()
@@ -145,7 +156,12 @@ impl Round<'_> {
                 name: member.ready.plan.node.clone(),
                 node,
                 program: member.program.clone(),
-                run: Run { id: member.order.meta.id.clone(), login: Login::Anybody, manual: false, web: true },
+                run: Run {
+                    id: member.order.meta.id.clone(),
+                    login: member.ready.login.clone(),
+                    manual: false,
+                    web: true,
+                },
             })
             .collect();
         let tellers: BTreeMap<&str, RefCell<Teller<'_>>> = prepared

@@ -3,3 +3,4 @@
 mod apply_node;
 mod by_hand;
 mod simulator;
+mod shipped;

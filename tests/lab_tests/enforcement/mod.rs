@@ -14,7 +14,7 @@ pub struct Files {
     pub cluster: String,
     /// host.fw
     pub host: String,
-    /// corosync.conf
+    /// corosync.conf of a node that is in no cluster; a member keeps its own.
     pub corosync: String,
 }
 
@@ -29,8 +29,12 @@ pub fn load(lab: &Lab, node: &str, files: &Files) {
         ("/etc/pve/corosync.conf", &files.corosync),
     ] {
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-        let line =
-            if text.is_empty() { format!("rm -f {path}\n") } else { format!("echo {encoded} | base64 -d >{path}\n") };
+        let line = if text.is_empty() {
+            // Without it a member's automatic rules for corosync go, and the cluster lives from connection tracking.
+            format!("[ {path} = /etc/pve/corosync.conf ] && [ -e /etc/corosync/corosync.conf ] || rm -f {path}\n")
+        } else {
+            format!("echo {encoded} | base64 -d >{path}\n")
+        };
         script.push_str(&line);
     }
     // A restart compiles at once instead of at the next tick.
