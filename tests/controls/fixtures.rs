@@ -203,7 +203,7 @@ fn firewall_node() {
 /// Only a cluster has links, and only there another than the first needs a rule.
 #[test]
 fn firewall_corosync() {
-    let mut policy = policy("strict");
+    let mut policy = policy("baseline");
     policy.profile.firewall.corosync.enabled = true;
     let blind = |facts: &mut Facts| facts.cluster = refused();
     three_states_of("firewall.corosync", "", Facts::cluster_of_three(), &policy, blind);
@@ -211,7 +211,7 @@ fn firewall_corosync() {
 
 #[test]
 fn firewall_services() {
-    let mut policy = policy("strict");
+    let mut policy = policy("baseline");
     policy.profile.firewall.services.enabled = true;
     let blind = |facts: &mut Facts| facts.listeners = refused();
     three_states_of("firewall.services", "", Facts::cluster_of_three(), &policy, blind);
