@@ -2,5 +2,5 @@
 
 mod apply_node;
 mod by_hand;
-mod simulator;
 mod shipped;
+mod simulator;
