@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: many-nodes scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
+.PHONY: many-nodes test-oracle scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -33,17 +33,20 @@ unit:
 lab-tests: build
 	tests/tools/lab-tests
 
-# Parts of lab-tests by themselves: power cuts (ten minutes of an emulated machine), and the tool killed and the link cut
-# at every line of the journal.
+# Parts of lab-tests by themselves: power cuts (ten minutes of an emulated machine), the tool killed and the link cut
+# at every line of the journal, and twenty lab nodes planned at once.
 vm-tests: prerequisites build
 	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
 
 fault-tests: prerequisites build
 	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step
 
-# Twenty lab nodes planned at once.
 many-nodes: prerequisites build
 	LAB_TWENTY=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite twenty_nodes
+
+# The firewall's model against a real pve-firewall: this machine's, or that of ORACLE=root@NODE.
+test-oracle:
+	@tests/tools/test-oracle
 
 # Ratios against bare ssh in the same run; absolute times mean nothing on a shared machine. docs/benchmarks.md keeps one.
 bench: prerequisites

@@ -6,6 +6,7 @@
 mod compiled;
 mod edits;
 mod files;
+pub mod oracle;
 pub mod pairs;
 mod verdicts;
 

@@ -43,6 +43,8 @@ pub struct World {
     pub name: String,
     /// The node's addresses with their prefix lengths, one of each family; all on `vmbr0`.
     pub node: [ipnet::IpNet; 2],
+    /// The one that the node's name resolves to.
+    pub own: IpAddr,
     /// Another member of the cluster, in the node's subnets.
     pub peer: [IpAddr; 2],
     /// Everybody else: a neighbour in the subnet, administrators, strangers.
@@ -55,6 +57,7 @@ impl Default for World {
         Self {
             name: "pve1".into(),
             node: ["10.77.0.2/24".parse().unwrap(), "fd77::2/64".parse().unwrap()],
+            own: "10.77.0.2".parse().unwrap(),
             peer: ["10.77.0.3".parse().unwrap(), "fd77::3".parse().unwrap()],
             others: others.map(|text| text.parse().unwrap()).into(),
         }
@@ -171,11 +174,7 @@ fn model(world: &World, backend: Backend, cluster: &str, host: &str, corosync_co
     Model::new(&Inputs {
         cluster: &cluster,
         host: &host,
-        node: NodeAddresses {
-            name: world.name.clone(),
-            resolves_to: vec![world.node[0].addr()],
-            networks: world.node.to_vec(),
-        },
+        node: NodeAddresses { name: world.name.clone(), resolves_to: vec![world.own], networks: world.node.to_vec() },
         corosync: corosync_conf.as_ref(),
         names: BTreeMap::default(),
         local_network: None,

@@ -126,6 +126,13 @@ impl Lab {
         Said::of(&command.output().expect("tests/lab/lab runs"))
     }
 
+    /// Words before a script that the node's shell shall run, for a program with an input.
+    pub fn shell(&self, node: &str) -> Vec<String> {
+        let id = format!("LAB_ID={}", self.id);
+        let program = lab_program().to_string_lossy().into_owned();
+        ["env", &id, &program, "exec", node, "--", "sh", "-c"].map(str::to_owned).into()
+    }
+
     /// A shell command as root on the node, past SSH and network.
     pub fn exec(&self, node: &str, script: &str) -> Said {
         self.lab(["exec", node, "--", "sh", "-c", script])

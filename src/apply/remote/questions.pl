@@ -73,14 +73,18 @@ sub compiled {
 }
 
 # The simulator dies of some rules that decide nothing or that it could play in other words: log rules, those for packets
-# that begin no connection, and lists of ports, which are as many rules with one.
+# that begin no connection, and lists of ports or addresses, which are as many rules with one.
 sub playable {
     my ($rule) = @_;
     return if $rule =~ m/ -j NFLOG /;
     return if $rule =~ m/ -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j /;
     if ($rule =~ m/^(.*) --match multiport --dports (\S+)(.*)$/) {
         my ($before, $ports, $after) = ($1, $2, $3);
-        return map { "$before --dport $_$after" } split(/,/, $ports);
+        return map { playable("$before --dport $_$after") } split(/,/, $ports);
+    }
+    if ($rule =~ m/^(.*) -([sd]) ([^ ]+,[^ ]+)(.*)$/) {
+        my ($before, $side, $addresses, $after) = ($1, $2, $3, $4);
+        return map { playable("$before -$side $_$after") } split(/,/, $addresses);
     }
     return $rule;
 }

@@ -5,6 +5,7 @@ use pve_harden::apply::journal::Event;
 use pve_harden::plan::reach::FirewallQuestion;
 
 use super::by_hand::{CLUSTER_FW, Way, good_rules, local_file, order, plan, pve_file, state};
+use crate::firewall::oracle::{Oracle, agrees};
 use crate::support::lab::{Lab, Said};
 
 const SIMULATOR: &str = "/usr/share/perl5/PVE/FirewallSimulator.pm";
@@ -84,6 +85,10 @@ async fn a_simulator_that_disagrees_stops_the_run_before_it_begins() {
     assert!(notes[0].chars().all(|c| !c.is_control()), "{notes:?}");
     lab.on("pve1", &format!("rm /etc/to-hostname; mv /root/own.pm {SIMULATOR}"));
     unchanged();
+
+    // What a simulator says of generated files is what the model says.
+    let told = agrees(&Oracle::new(lab.shell("pve1")), 3);
+    assert!(told.answered >= 60, "{told:?}");
 
     let said = apply().exits(0);
     let agreed = said.stderr.lines().find(|line| line.contains("simulator agrees")).unwrap_or(&said.stderr).to_owned();

@@ -234,6 +234,9 @@ impl Simulation<'_> {
                 ["-o", name, ..] => (2, device(name, seen.iface_out)),
                 ["-p", proto @ ("tcp" | "udp" | "igmp" | "icmp"), ..] => (2, *proto == seen.proto),
                 ["--dport", ports, ..] if is_ports(ports) => (2, in_ports(ports, seen)?),
+                ["-s" | "-d", list, ..] if list.contains(',') => {
+                    return Err("Can't call method \"overlaps\" on an undefined value at /usr/share/perl5/PVE/FirewallSimulator.pm line 203.".to_owned());
+                }
                 ["-s", net, ..] => (2, contains(net, seen.source)),
                 ["-d", net, ..] => (2, contains(net, seen.dest)),
                 ["-m", "set", "--match-set", set, side, ..] => {
