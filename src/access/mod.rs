@@ -6,9 +6,11 @@
 
 pub mod difference;
 pub mod effective;
+pub mod lifetime;
 pub mod matrix;
 pub mod model;
 pub mod review;
+pub mod rotation;
 pub mod tokens;
 pub mod wanted;
 

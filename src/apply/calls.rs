@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use super::access::odd_name;
+use crate::change::access::AccessCall;
 use crate::error::{Error, Kind, Result};
 use crate::sanitize;
 use crate::secret::Secret;
@@ -38,6 +39,12 @@ impl Words {
     /// Constant words, separated by blanks.
     pub fn new(constant: &str) -> Self {
         Self { words: constant.split(' ').map(|word| Word::Plain(word.to_owned())).collect(), odd: None }
+    }
+
+    /// A call of a plan.
+    pub fn of(call: &AccessCall) -> Self {
+        let odd = call.names().into_iter().find(|name| odd_name(name)).map(str::to_owned);
+        Self { words: call.words().into_iter().map(Word::Plain).collect(), odd }
     }
 
     /// A name that stands for itself: never an option.
@@ -152,6 +159,12 @@ impl Calls {
         self
     }
 
+    /// A line for the node's history, once everything before it ended well.
+    #[must_use]
+    pub fn record(self, event: &str) -> Self {
+        self.script(&[("EVENT", &Secret::new(event))], "record \"$EVENT\"")
+    }
+
     /// Words of every call, for tests against PVE's schema.
     pub fn words(&self) -> Vec<(&'static str, Vec<String>)> {
         let words = |line: &Line| match line {
@@ -221,7 +234,7 @@ pub struct Answer {
 pub struct Answers(pub Vec<Answer>);
 
 impl Answers {
-    fn of(frames: &[Frame], secrets: &[Secret]) -> Result<Self> {
+    pub(super) fn of(frames: &[Frame], secrets: &[Secret]) -> Result<Self> {
         let text = |frame: &Frame| String::from_utf8_lossy(&frame.body).into_owned();
         let ready = frames.iter().find(|frame| frame.name == "ready");
         match ready {
@@ -245,7 +258,7 @@ impl Answers {
         for frame in frames {
             if frame.name.ends_with(".said") {
                 said = clean(&text(frame));
-            } else if !matches!(frame.name.as_str(), "ready" | "login" | "end") {
+            } else if !matches!(frame.name.as_str(), "ready" | "login" | "end" | "history") {
                 let (name, status) = (frame.name.clone(), frame.status);
                 answers.push(Answer { name, status, out: Secret::new(text(frame)), said: std::mem::take(&mut said) });
             }

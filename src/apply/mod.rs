@@ -16,5 +16,6 @@ pub mod journal;
 mod over_ssh;
 pub mod questions;
 mod steps;
+pub mod tokens;
 
 pub use over_ssh::SshNode;

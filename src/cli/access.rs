@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::facts::{self, Facts};
 use crate::profile::policy::Policy;
+use crate::pve::user_cfg::UserConfig;
 use crate::render::permissions as view;
 
 /// `access`.
@@ -35,7 +36,7 @@ enum Verb {
 }
 
 #[derive(Clone, Debug, Args)]
-struct Source {
+pub(super) struct Source {
     /// Node: `[user@]address`, or a name from the site [default: the site's first node]
     #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
     host: Option<String>,
@@ -132,10 +133,10 @@ fn review(args: &Review, read: &Read, output: Output) -> Result<u8> {
 }
 
 /// A node's accounts.
-struct Read {
-    facts: Facts,
-    policy: Policy,
-    accounts: Vec<Account>,
+pub(super) struct Read {
+    pub(super) facts: Facts,
+    pub(super) policy: Policy,
+    pub(super) accounts: Vec<Account>,
 }
 
 impl Read {
@@ -145,11 +146,21 @@ impl Read {
         Ok(Self { facts, policy, accounts })
     }
 
-    fn findings(&self, within_days: u32) -> Result<Vec<Finding>> {
+    /// user.cfg.
+    pub(super) fn config(&self) -> Result<&UserConfig> {
         let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(&self.policy.host.name);
-        let config = self.facts.access.config.required("/etc/pve/user.cfg").map_err(unread)?;
+        self.facts.access.config.required("/etc/pve/user.cfg").map_err(unread)
+    }
+
+    /// The node's clock, seconds since 1970.
+    pub(super) fn now(&self) -> Result<u64> {
+        let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(&self.policy.host.name);
         let taken = self.facts.taken.required("the node's clock").map_err(unread)?;
-        let (policy, now) = (&self.policy.profile.access, u64::try_from(taken.as_second()).unwrap_or(0));
+        Ok(u64::try_from(taken.as_second()).unwrap_or(0))
+    }
+
+    fn findings(&self, within_days: u32) -> Result<Vec<Finding>> {
+        let (config, policy, now) = (self.config()?, &self.policy.profile.access, self.now()?);
         let mut found = review::review(&Question { config, accounts: &self.accounts, policy, now, within_days });
         if let Err(why) = self.facts.access.factors.certain() {
             let text = format!("second factors could not be read: {why}");
@@ -159,7 +170,7 @@ impl Read {
     }
 }
 
-async fn read(source: &Source, output: Output) -> Result<Read> {
+pub(super) async fn read(source: &Source, output: Output) -> Result<Read> {
     let settings = Settings::read(&source.wanted, output)?;
     if let Some(file) = &source.capture {
         let facts = facts::parse(&Archive::read(file)?.capture);
@@ -179,7 +190,7 @@ async fn read(source: &Source, output: Output) -> Result<Read> {
     Read::new(node.facts, policy)
 }
 
-fn first(settings: &Settings, connection: &Connection) -> Result<Policy> {
+pub(super) fn first(settings: &Settings, connection: &Connection) -> Result<Policy> {
     let host = settings.loaded.site.hosts.first().ok_or_else(|| {
         Error::msg(Kind::Usage, "neither a HOST nor a site names a node").state("nothing was contacted")
     })?;

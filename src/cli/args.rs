@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use super::access::AccessArgs;
 use super::init::InitArgs;
 use super::profile::ProfileArgs;
+use super::token::TokenArgs;
 use crate::controls::Severity;
 use crate::report::framework::SHIPPED;
 
@@ -62,6 +63,8 @@ pub enum Verb {
     History(History),
     /// Show who may do what in PVE, and what must be looked at
     Access(AccessArgs),
+    /// List, make, rotate and revoke API tokens; their secrets go straight into sinks
+    Token(TokenArgs),
     /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
     Capture(Capture),
     /// Judge, show and list profiles, and print schemas

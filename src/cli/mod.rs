@@ -24,6 +24,7 @@ mod run;
 pub mod settings;
 mod terminal;
 mod together;
+mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ fn run(verb: Verb, output: Output) -> Result<u8> {
     }
     match verb {
         Verb::Access(args) => read_only(access::run(args, output)),
+        Verb::Token(args) if args.changes() => on_runtime(token::run(args, output)),
+        Verb::Token(args) => read_only(token::run(args, output)),
         Verb::Plan(args) => read_only(plan::run(args, output)),
         Verb::Check(args) => read_only(check::run(args, output)),
         Verb::Capture(args) => read_only(capture::run(args, output)),

@@ -119,7 +119,7 @@ pub fn confirm(question: &str, names: &str, somebody: bool) -> Result<()> {
 }
 
 /// Who is at work, in words for the node's history.
-fn operator_name() -> String {
+pub fn operator_name() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME"));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{}@{host}", user.unwrap_or_else(|_| "unknown".into()))

@@ -19,6 +19,7 @@ pub mod style;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod tokens;
 
 pub use style::Palette;
 

@@ -102,7 +102,7 @@ pub fn matrix_csv(accounts: &[Account]) -> String {
                 account.separated.map(yes).unwrap_or_default(),
                 if account.kind == Kind::User { factors(account) } else { String::new() },
             ];
-            text.push_str(&cells.map(|cell| quoted(&cell)).join(","));
+            text.push_str(&cells.map(|value| cell(&value)).join(","));
             text.push_str("\r\n");
         }
     }
@@ -114,7 +114,7 @@ fn yes(flag: bool) -> String {
 }
 
 /// A cell. What a spreadsheet would take for a formula gets an apostrophe in front.
-fn quoted(cell: &str) -> String {
+pub(super) fn cell(cell: &str) -> String {
     let cell = sanitize::line(cell);
     let formula = if cell.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
     if cell.contains(['"', ',', '\'']) || !formula.is_empty() {

@@ -134,6 +134,13 @@ impl Place {
         }
     }
 
+    /// The same place for another token of the family.
+    #[must_use]
+    pub fn for_token(mut self, id: &str) -> Self {
+        self.item.what = What::Token { id: id.to_owned() };
+        self
+    }
+
     /// Whether [`Place::holds`] tells what lies there.
     pub const fn is_readable(&self) -> bool {
         matches!(self.kind, Proved::File(_))

@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("sink", &["access", "profile"]),
     ("transport", &[]),
-    ("apply", &["controls", "event", "facts", "plan", "profile", "transport"]),
+    ("apply", &["access", "controls", "event", "facts", "plan", "profile", "transport"]),
 ];
 
 /// Rooms that may touch the world.

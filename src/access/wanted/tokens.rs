@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Outcome, Target, extras};
+use crate::access::lifetime::Notes;
 use crate::change::access::AccessCall;
 use crate::profile::policy::WantedToken;
 use crate::pve::names;
@@ -48,7 +49,9 @@ pub(super) fn tokens(target: &Target<'_>, secrets: Option<&BTreeSet<String>>) ->
 
 fn missing(wanted: &WantedToken, outcome: &mut Outcome) {
     outcome.finding(format!("user.cfg: token {}", wanted.id), "not there", wanted.comment());
-    outcome.advice.push(format!("the token {} is not there", wanted.id));
+    let make =
+        format!("the token {} is not there: `pve-harden token new` makes it, its secret goes to its sink", wanted.id);
+    outcome.advice.push(make);
 }
 
 fn listed(target: &Target<'_>, wanted: &WantedToken, found: &Token, outcome: &mut Outcome) {
@@ -58,6 +61,7 @@ fn listed(target: &Target<'_>, wanted: &WantedToken, found: &Token, outcome: &mu
     let too_long = found.expires == 0 || found.expires > latest;
     let separated = wanted.privilege_separation.unwrap_or(true);
     let comment = wanted.comment();
+    let (base, notes) = Notes::split(&found.comment);
     outcome.finding(
         format!("user.cfg: token {}", wanted.id),
         described(found),
@@ -67,7 +71,7 @@ fn listed(target: &Target<'_>, wanted: &WantedToken, found: &Token, outcome: &mu
         token: wanted.id.clone(),
         expires: too_long.then(|| target.now + days * DAY),
         separated: (found.separated != separated).then_some(separated),
-        comment: (found.comment != comment).then_some(comment),
+        comment: (base != comment).then(|| notes.join(&comment)),
     };
     if !matches!(call, AccessCall::TokenModify { expires: None, separated: None, comment: None, .. }) {
         outcome.change(target.config, call);

@@ -40,6 +40,13 @@ ready() {
     emit ready 0 ''
 }
 
+# record EVENT: a line "TIME LOGIN EVENT" in the node's history; one that cannot be written undoes nothing.
+record() {
+    install -d -m 0700 /var/lib/pve-harden &&
+        printf '%s %s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$PVH_USER" "$1" >>/var/lib/pve-harden/events &&
+        sync -d /var/lib/pve-harden/events || emit history 1 ''
+}
+
 # call NAME MODULE WORD...: a frame NAME with status and standard output; what it complained about is in a frame
 # NAME.said before it. The first call that fails is the last one.
 call() {

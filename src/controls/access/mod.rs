@@ -6,6 +6,7 @@ mod metas;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Control, Evidence, Meta, Status, Verdict};
+use crate::access::rotation;
 use crate::access::wanted::{self, Outcome, Target};
 use crate::change::access::AccessStep;
 use crate::change::{Action, Change, Stage};
@@ -101,10 +102,12 @@ impl Access {
             _ => &nothing,
         };
         let protected = protected(policy);
+        let config = facts.access.config.required(FILES[0])?;
+        let resolved = rotation::resolved(access, config);
         let target = Target {
-            config: facts.access.config.required(FILES[0])?,
+            config,
             catalogue: Catalogue::of(facts.pve.known().map_or(9, |release| release.major)),
-            policy: access,
+            policy: &resolved,
             now: now(facts)?,
             protected: &protected,
             rights_are_exact: access.acls.enabled

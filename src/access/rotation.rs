@@ -1,0 +1,271 @@
+//! What a rotation, a new token and a revocation do, decided before anything is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+
+use super::lifetime::{Notes, Stage, current, owner_of};
+use super::model::grouped;
+use super::tokens::family;
+use super::wanted::Target;
+use crate::change::access::AccessCall;
+use crate::profile::policy::{AccessMode, AccessPolicy, WantedAcl};
+use crate::pve::names;
+use crate::pve::user_cfg::{Grant, Token, UserConfig};
+
+const DAY: u64 = 86_400;
+
+/// A token to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Making {
+    /// `user@realm!token`.
+    pub id: String,
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// Rights of its own.
+    pub separated: bool,
+    /// Purpose and owner.
+    pub purpose: String,
+    /// Dates of its comment.
+    pub made: Option<Date>,
+    /// The same, when it takes another one's place.
+    pub rotated: Option<Date>,
+    /// Its rights.
+    pub rights: Vec<AccessCall>,
+    /// Tokens that nobody has a secret of: left by a rotation that was cut.
+    pub leftovers: Vec<String>,
+}
+
+impl Making {
+    /// Its comment at a stage.
+    pub fn comment(&self, stage: Stage) -> String {
+        Notes { made: self.made, rotated: self.rotated, stage }.join(&self.purpose)
+    }
+}
+
+/// What is to be done for a family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// A new one next to the old.
+    Overlap {
+        /// The new one.
+        new: Making,
+        /// The one it takes the place of.
+        old: String,
+    },
+    /// A rotation was cut after its secret had reached the sink: what is left to do.
+    Finish {
+        /// The new one.
+        new: String,
+        /// Its comment when all is done.
+        comment: String,
+        /// The one it takes the place of, when it is still there.
+        old: Option<String>,
+    },
+    /// Nothing can be done without a person.
+    Stuck(String),
+}
+
+/// What is known when a rotation is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// user.cfg.
+    pub config: &'a UserConfig,
+    /// What is wanted.
+    pub policy: &'a AccessPolicy,
+    /// The node's clock, seconds since 1970.
+    pub now: u64,
+    /// What the sink holds now.
+    pub sink: InSink<'a>,
+}
+
+/// What lies in the sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InSink<'a> {
+    /// A command's sink cannot be read.
+    Unknown,
+    /// Nothing, or the secret of this token.
+    Holds(Option<&'a str>),
+}
+
+/// Decides the rotation of the family of a token.
+pub fn rotation(ask: &Ask<'_>, id: &str) -> Rotation {
+    if let Some(why) = refusal(id) {
+        return Rotation::Stuck(why);
+    }
+    let (leftovers, storing) = unfinished(ask.config, id);
+    if let Some(new) = storing.last() {
+        let finish = || finished(ask, new);
+        match ask.sink {
+            InSink::Holds(Some(there)) if there == *new => return finish(),
+            InSink::Holds(_) => {}
+            InSink::Unknown => {
+                return Rotation::Stuck(format!(
+                    "a rotation was cut while the secret of {new} was given to the sink's command, and whether it \
+                     arrived is not known: look there, then `pve-harden token revoke` the one that is not in use"
+                ));
+            }
+        }
+    }
+    let Some(old) = current(ask.config, id) else {
+        return Rotation::Stuck(format!("there is no token {}", family(id)));
+    };
+    let Some(token) = ask.config.tokens.get(old) else { return Rotation::Stuck(format!("there is no token {old}")) };
+    let today = date(ask.now);
+    let (base, notes) = Notes::split(&token.comment);
+    let wanted = ask.policy.token.iter().find(|wanted| family(&wanted.id) == family(id));
+    let new_id = free_name(ask.config, family(id), today);
+    let rights = rights_of(ask.config, old, &new_id);
+    let new = Making {
+        expires: ask.now + days(ask.policy, wanted.and_then(|wanted| wanted.days)) * DAY,
+        separated: token.separated,
+        purpose: wanted.map_or_else(|| base.to_owned(), crate::profile::policy::WantedToken::comment),
+        made: notes.made,
+        rotated: Some(today),
+        rights,
+        leftovers: leftovers.iter().chain(&storing).map(|id| (*id).to_owned()).collect(),
+        id: new_id,
+    };
+    Rotation::Overlap { new, old: old.to_owned() }
+}
+
+fn finished(ask: &Ask<'_>, new: &str) -> Rotation {
+    let comment = ask.config.tokens.get(new).map(|token| {
+        let (base, notes) = Notes::split(&token.comment);
+        Notes { stage: Stage::InUse, ..notes }.join(base)
+    });
+    let old = current(ask.config, new).map(str::to_owned);
+    Rotation::Finish { new: new.to_owned(), comment: comment.unwrap_or_default(), old }
+}
+
+/// Tokens that are never made or rotated.
+pub fn refusal(id: &str) -> Option<String> {
+    if names::token(id).is_none() {
+        return Some(format!("{id:?} is no token: USER@REALM!TOKEN"));
+    }
+    (owner_of(id) == names::ROOT).then(|| {
+        "a token of root@pam skips every second factor, and nothing limits its user: make an account of its own".into()
+    })
+}
+
+/// Members of a family that were never proved, and those whose secret was being stored.
+fn unfinished<'a>(config: &'a UserConfig, id: &str) -> (Vec<&'a str>, Vec<&'a str>) {
+    let members = config.tokens.iter().filter(|(other, _)| family(other) == family(id));
+    let mut found = (Vec::new(), Vec::new());
+    for (other, token) in members {
+        match Notes::split(&token.comment).1.stage {
+            Stage::NotProved => found.0.push(other.as_str()),
+            Stage::Storing => found.1.push(other.as_str()),
+            Stage::InUse => {}
+        }
+    }
+    found
+}
+
+/// A listed token that is not there.
+pub fn making(target: &Target<'_>, id: &str) -> Result<Making, String> {
+    if let Some(why) = refusal(id) {
+        return Err(why);
+    }
+    let wanted = target.policy.token.iter().find(|wanted| wanted.id == id);
+    let wanted =
+        wanted.ok_or_else(|| format!("{id} is not listed: add it as [[access.token]] with owner and purpose"))?;
+    let user = owner_of(id);
+    if !target.config.users.contains_key(user) {
+        return Err(format!("{user} is not there yet: `pve-harden apply` makes it"));
+    }
+    let (leftovers, storing) = unfinished(target.config, id);
+    if let Some(there) = current(target.config, id) {
+        return Err(format!("{there} is there already: `pve-harden token rotate {id}`"));
+    }
+    if let Some(new) = storing.first() {
+        return Err(format!(
+            "the secret of {new} was on its way to its sink when a command was cut: look there, and if it is not \
+             there `pve-harden token revoke {new}`"
+        ));
+    }
+    let separated = wanted.privilege_separation.unwrap_or(true);
+    let mut with = target.config.clone();
+    with.tokens.insert(id.to_owned(), Token { expires: 0, separated, comment: String::new() });
+    let policy = alone(target.policy, id);
+    let outcome = Target { config: &with, policy: &policy, rights_are_exact: false, ..*target }.acls();
+    if let Some(why) = outcome.refusals.first() {
+        return Err(why.clone());
+    }
+    Ok(Making {
+        id: id.to_owned(),
+        expires: target.now + days(target.policy, wanted.days) * DAY,
+        separated,
+        purpose: wanted.comment(),
+        made: Some(date(target.now)),
+        rotated: None,
+        rights: outcome.build.into_iter().map(|step| step.call).collect(),
+        leftovers: leftovers.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+/// The policy with the rights of one token only.
+fn alone(policy: &AccessPolicy, id: &str) -> AccessPolicy {
+    let mut policy = policy.clone();
+    policy.acls.mode = AccessMode::Merge;
+    policy.acl.retain(|acl| acl.tokens.iter().any(|token| token == id));
+    for acl in &mut policy.acl {
+        *acl = WantedAcl { groups: Vec::new(), users: Vec::new(), tokens: vec![id.to_owned()], ..acl.clone() };
+    }
+    policy
+}
+
+fn days(policy: &AccessPolicy, wanted: Option<u32>) -> u64 {
+    u64::from(wanted.unwrap_or(policy.tokens.default_days).min(policy.tokens.max_days).max(1))
+}
+
+/// The rights of one token for another one.
+fn rights_of(config: &UserConfig, old: &str, new: &str) -> Vec<AccessCall> {
+    let mut calls = Vec::new();
+    for propagate in [true, false] {
+        let own = config.acl.iter().filter(|(grant, with)| grant.subject == old && **with == propagate);
+        let copied = own.map(|(grant, _)| Grant { subject: new.to_owned(), ..grant.clone() });
+        calls.extend(grouped(copied).into_iter().map(|grants| AccessCall::AclSet { grants, propagate }));
+    }
+    calls
+}
+
+/// `svc@pve!ci-20261122`, or with a number when that is taken.
+fn free_name(config: &UserConfig, family: &str, today: Date) -> String {
+    let day = today.strftime("%Y%m%d");
+    let plain = format!("{family}-{day}");
+    let counted = (2..100).map(|count| format!("{plain}-{count}"));
+    std::iter::once(plain.clone()).chain(counted).find(|id| !config.tokens.contains_key(id)).unwrap_or(plain)
+}
+
+/// The day of a second since 1970, UTC.
+pub fn date(at: u64) -> Date {
+    let time = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    time.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// A policy in which a listed token stands for its whole family: a rotation changes the name, not the wish.
+pub fn resolved(policy: &AccessPolicy, config: &UserConfig) -> AccessPolicy {
+    let mut families: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
+    for id in config.tokens.keys() {
+        families.entry(family(id)).or_default().insert(id);
+    }
+    let members = |id: &String| -> Vec<String> {
+        if policy.token.iter().all(|token| token.id != *id) {
+            return vec![id.clone()];
+        }
+        families.get(id.as_str()).map_or_else(|| vec![id.clone()], |all| all.iter().map(|id| (*id).clone()).collect())
+    };
+    let mut resolved = policy.clone();
+    resolved.token = policy
+        .token
+        .iter()
+        .flat_map(|token| {
+            members(&token.id).into_iter().map(|id| crate::profile::policy::WantedToken { id, ..token.clone() })
+        })
+        .collect();
+    for acl in &mut resolved.acl {
+        acl.tokens = acl.tokens.iter().flat_map(members).collect();
+    }
+    resolved
+}

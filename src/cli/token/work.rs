@@ -1,0 +1,225 @@
+//! What the verbs that change tokens share: the node, the sink, and the way from a decision to a proved token.
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+
+use super::Place;
+use crate::access::lifetime::Stage;
+use crate::access::rotation::Making;
+use crate::apply::calls::{Answers, Calls};
+use crate::apply::tokens::{self, Uses};
+use crate::cli::connect::{Connector, Node};
+use crate::cli::output::Output;
+use crate::cli::run;
+use crate::cli::settings::Settings;
+use crate::cli::terminal::Terminal;
+use crate::error::{Error, Kind, Result};
+use crate::event::What;
+use crate::facts::Reading;
+use crate::profile::policy::{Policy, Sink};
+use crate::pve::user_cfg::UserConfig;
+use crate::sanitize;
+use crate::sink;
+use crate::transport::Limits;
+
+/// A use within so many seconds is recent.
+const RECENT: i64 = 24 * 3600;
+
+/// A node that was read, and who works on it.
+pub(super) struct Work {
+    node: Node,
+    /// What is wanted.
+    pub(super) policy: Policy,
+    connector: Connector,
+    /// Where results go.
+    pub(super) output: Output,
+    by: String,
+    /// Which tokens work at this moment, for whoever interrupts.
+    pub(super) standing: RefCell<String>,
+}
+
+impl Work {
+    /// Reads the files and the node. Without quorum PVE takes no change.
+    pub(super) async fn open(place: &Place, output: Output) -> Result<Self> {
+        let settings = Settings::read(&place.wanted, output)?;
+        let policy = match &place.host {
+            Some(host) => settings.policy(host, &place.connection)?,
+            None => crate::cli::access::first(&settings, &place.connection)?,
+        };
+        let connector = Connector::new(&place.connection, &settings.loaded.secrets, output, true);
+        let node = run::before_changes(connector.reach(&policy)).await?;
+        let name = policy.host.name.clone();
+        connector.tell(&name, What::Finished);
+        if let Reading::Known(cluster) = &node.facts.cluster
+            && !cluster.quorate
+        {
+            let why = format!("the cluster {} has no quorum, and PVE takes no change", sanitize::line(&cluster.name));
+            return Err(Error::msg(Kind::Refused, why).untouched(&name).hint("bring its members back first"));
+        }
+        let standing = RefCell::new(format!("nothing was changed on {name}"));
+        Ok(Self { node, policy, connector, output, by: run::operator_name(), standing })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.policy.host.name
+    }
+
+    pub(super) fn config(&self) -> Result<&UserConfig> {
+        let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(self.name());
+        self.node.facts.access.config.required("/etc/pve/user.cfg").map_err(unread)
+    }
+
+    pub(super) const fn facts(&self) -> &crate::facts::Facts {
+        &self.node.facts
+    }
+
+    /// The node's clock: PVE judges ends by it.
+    pub(super) fn now(&self) -> Result<u64> {
+        let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(self.name());
+        let taken = self.node.facts.taken.required("the node's clock").map_err(unread)?;
+        Ok(u64::try_from(taken.as_second()).unwrap_or(0))
+    }
+
+    /// The sink that was named, else the one of the site's or profile's entry.
+    pub(super) fn sink(&self, named: Option<&str>, id: &str) -> Result<&Sink> {
+        let family = crate::access::tokens::family(id);
+        let entry =
+            self.policy.profile.access.token.iter().find(|token| crate::access::tokens::family(&token.id) == family);
+        let name = named.or_else(|| entry.and_then(|entry| entry.sink.as_deref()));
+        let sinks = &self.policy.site.sinks;
+        let usage = |why: String, hint: String| Error::msg(Kind::Usage, why).untouched(self.name()).hint(hint);
+        let Some(name) = name else {
+            let why = format!("nothing says where the secret of {} goes", sanitize::line(id));
+            return Err(usage(why, "write `sink = \"NAME\"` in its [[access.token]], or give --sink NAME".into()));
+        };
+        sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
+            let near = crate::profile::nearest(name, sinks.iter().map(|sink| sink.name.as_str()));
+            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            usage(format!("the site has no sink {}{near}", sanitize::line(name)), "add it to the site: [[sink]]".into())
+        })
+    }
+
+    /// When the tokens were last used, by the logs of every member.
+    pub(super) async fn uses(&self, ids: &[&str]) -> Result<Uses> {
+        let own = self.node.facts.node_name.known().map_or("node", String::as_str);
+        let peers = self.node.facts.cluster.known().map(|cluster| cluster.peers.as_slice()).unwrap_or_default();
+        let address = |peer: &crate::facts::Peer| peer.addresses.first().map(|at| (peer.name.clone(), at.to_string()));
+        let peers: Vec<(String, String)> = peers.iter().filter_map(address).collect();
+        let program = tokens::uses_program(ids, own, &peers);
+        let frames = self.node.connection.run(&program, Limits::default()).await?;
+        Ok(tokens::uses(&frames))
+    }
+
+    /// Why a token must not end now, by its last use; and the words for people.
+    pub(super) fn judged(&self, uses: &Uses, id: &str) -> (String, bool) {
+        let now = Timestamp::now();
+        let unread = if uses.unread.is_empty() {
+            String::new()
+        } else {
+            format!("; the log of {} could not be read", sanitize::line(&uses.unread.join(", ")))
+        };
+        match uses.last.get(id) {
+            None => (format!("no use in the access log{unread}"), !uses.unread.is_empty()),
+            Some(last) => {
+                let at = last.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+                let recent = now.as_second() - last.at.as_second() < RECENT;
+                (
+                    format!("last used {at} from {} on {}{unread}", last.from, last.node),
+                    recent || !uses.unread.is_empty(),
+                )
+            }
+        }
+    }
+
+    pub(super) async fn calls(&self, calls: &Calls) -> Result<Answers> {
+        calls.run(&self.node.connection).await
+    }
+
+    /// Asks, unless `--yes` was given.
+    pub(super) fn confirm(&self, yes: bool, question: &str) -> Result<()> {
+        if yes { Ok(()) } else { run::confirm(question, self.name(), Terminal::is_there()) }
+    }
+
+    /// Makes a token, gives it its rights, proves it, and puts its secret into its sink. On any failure it is deleted
+    /// again; `otherwise` says what works then.
+    pub(super) async fn made(&self, new: &Making, place: sink::Place, otherwise: &str) -> Result<()> {
+        let node = self.name();
+        let made = self.calls(&tokens::make(new, &self.by)).await;
+        let made = made.and_then(|answers| tokens::secret(&answers, &new.id));
+        let secret = match made {
+            Ok(secret) => secret,
+            Err(why) => return Err(self.discarded(new, why, otherwise).await),
+        };
+        self.standing.replace(format!("{otherwise}; {} was made on {node}, and nobody has its secret yet", new.id));
+        let proved = match place.stage(secret.clone()) {
+            Ok(staged) => {
+                let answers = self.calls(&tokens::prove(new, &secret)).await;
+                answers.and_then(|answers| tokens::proved(new, &answers)).map(|()| staged)
+            }
+            Err(why) => Err(why),
+        };
+        let staged = match proved {
+            Ok(staged) => staged,
+            Err(why) => return Err(self.discarded(new, why, otherwise).await),
+        };
+        let shown = staged.shown();
+        if let Err(why) = staged.keep().await {
+            return Err(self.discarded(new, why, otherwise).await);
+        }
+        self.standing.replace(format!("{} works on {node}, and its secret is in sink {shown}", new.id));
+        self.output.say(&format!("{}: proved by a request to port 8006, its secret is in sink {shown}", new.id));
+        self.in_use(&new.id, &new.comment(Stage::InUse)).await
+    }
+
+    /// Takes the mark of a rotation that is under way from a token.
+    pub(super) async fn in_use(&self, id: &str, comment: &str) -> Result<()> {
+        let answers = self.calls(&tokens::in_use(id, comment, &self.by)).await;
+        answers.and_then(|answers| tokens::done(&answers)).map_err(|why| {
+            let state = self.standing.borrow().clone();
+            Error { kind: Kind::NeedsHands, ..why }
+                .state(state)
+                .hint("run the same command again: it goes on from there")
+        })
+    }
+
+    /// Ends a token.
+    pub(super) async fn end(&self, id: &str, ending: tokens::Ending) -> Result<()> {
+        let answers = self.calls(&tokens::end(id, ending, &self.by)).await;
+        answers.and_then(|answers| tokens::done(&answers)).map_err(|why| {
+            let state = format!("{}; {id} is not ended", self.standing.borrow());
+            Error { kind: Kind::NeedsHands, ..why }.state(state).hint(format!("pve-harden token revoke '{id}'"))
+        })
+    }
+
+    /// Deletes a token that nobody uses; the error that led to it, with what is left.
+    async fn discarded(&self, new: &Making, why: Error, otherwise: &str) -> Error {
+        let gone = self.calls(&tokens::end(&new.id, tokens::Ending::Revoked, &self.by)).await;
+        let gone = gone.and_then(|answers| tokens::done(&answers));
+        let absent = matches!(&gone, Err(error) if error.to_string().contains("no such token"));
+        if gone.is_ok() || absent {
+            let kind = if absent { Kind::Refused } else { Kind::RolledBack };
+            let hint = why.hint.clone().unwrap_or_else(|| "read the cause, then run the same command again".into());
+            return Error { kind, state: String::new(), cause: why.cause, hint: Some(hint) }.state(otherwise);
+        }
+        let state = format!("{otherwise}; {} may be left on {}, and nobody has its secret", new.id, self.name());
+        Error { kind: Kind::NeedsHands, state, cause: why.cause, hint: None }
+            .hint("run the same command again: it takes what is left away")
+    }
+
+    /// Runs a command to its end, or to the first signal.
+    pub(super) async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let stop = run::Stop::listen();
+        tokio::select! {
+            result = work => result,
+            () = stop.wait() => Err(Error::msg(Kind::NeedsHands, "interrupted")
+                .state(self.standing.borrow().clone())
+                .hint("run the same command again: it goes on from there")),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        self.connector.tell(&self.policy.host.name, What::Finished);
+        let _ = self.node.connection.close().await;
+    }
+}
