@@ -269,3 +269,133 @@ pub fn resolved(policy: &AccessPolicy, config: &UserConfig) -> AccessPolicy {
     }
     resolved
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::policy::{Policy, Site, WantedToken};
+    use crate::pve::privileges::Catalogue;
+    use crate::pve::user_cfg::parse;
+
+    const NOW: u64 = 1_795_305_600; // 2026-11-22
+
+    fn policy() -> AccessPolicy {
+        let mut access = Policy::from_embedded("baseline", Site::default()).unwrap().profile.access;
+        access.token = vec![WantedToken {
+            id: "svc@pve!ci".into(),
+            owner: "o".into(),
+            purpose: "p".into(),
+            ..WantedToken::default()
+        }];
+        access.acl = vec![WantedAcl {
+            path: "/vms".into(),
+            role: "PVEAuditor".into(),
+            users: vec!["svc@pve".into()],
+            tokens: vec!["svc@pve!ci".into()],
+            ..WantedAcl::default()
+        }];
+        access
+    }
+
+    fn config(tokens: &str) -> UserConfig {
+        parse(
+            &format!(
+                "user:svc@pve:1:0::::::\n{tokens}acl:1:/vms:svc@pve!ci,svc@pve:PVEAuditor:\nacl:0:/:svc@pve!ci:PVEAuditor:\n"
+            ),
+            Catalogue::of(9),
+        )
+    }
+
+    fn decided(tokens: &str, sink: InSink<'_>) -> Rotation {
+        let (config, policy) = (config(tokens), policy());
+        rotation(&Ask { config: &config, policy: &policy, now: NOW, sink }, "svc@pve!ci")
+    }
+
+    #[test]
+    fn a_rotation_makes_a_second_token_with_the_same_rights() {
+        let Rotation::Overlap { new, old } =
+            decided("token:svc@pve!ci:1:1:p; owner o [made 2026-01-01]:\n", InSink::Holds(None))
+        else {
+            panic!()
+        };
+        assert_eq!((old.as_str(), new.id.as_str()), ("svc@pve!ci", "svc@pve!ci-20261122"));
+        assert_eq!(new.comment(Stage::InUse), "p; owner o [made 2026-01-01, rotated 2026-11-22]");
+        assert_eq!(new.expires, NOW + 90 * DAY);
+        let words: Vec<String> = new.rights.iter().map(|call| call.words().join(" ")).collect();
+        assert_eq!(
+            words,
+            [
+                "acl modify /vms --roles=PVEAuditor --tokens=svc@pve!ci-20261122 --propagate=1",
+                "acl modify / --roles=PVEAuditor --tokens=svc@pve!ci-20261122 --propagate=0",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_cut_rotation_left_is_told_by_comment_and_sink() {
+        let old = "token:svc@pve!ci:1:1:x:\n";
+        let pending = format!("{old}token:svc@pve!ci-20261122:1:1:p; owner o [rotated 2026-11-22, not proved]:\n");
+        let Rotation::Overlap { new, old: from } = decided(&pending, InSink::Unknown) else { panic!() };
+        assert_eq!((new.id.as_str(), from.as_str()), ("svc@pve!ci-20261122-2", "svc@pve!ci"));
+        assert_eq!(new.leftovers, ["svc@pve!ci-20261122"]);
+
+        let storing = pending.replace("not proved", "storing");
+        let Rotation::Finish { new, comment, old: from } =
+            decided(&storing, InSink::Holds(Some("svc@pve!ci-20261122")))
+        else {
+            panic!()
+        };
+        assert_eq!((new.as_str(), from.as_deref()), ("svc@pve!ci-20261122", Some("svc@pve!ci")));
+        assert_eq!(comment, "p; owner o [rotated 2026-11-22]");
+        let Rotation::Overlap { new, .. } = decided(&storing, InSink::Holds(Some("svc@pve!ci"))) else { panic!() };
+        assert_eq!(new.leftovers, ["svc@pve!ci-20261122"], "its secret never arrived");
+        assert!(matches!(decided(&storing, InSink::Unknown), Rotation::Stuck(_)));
+        assert!(matches!(decided("", InSink::Holds(None)), Rotation::Stuck(_)));
+    }
+
+    #[test]
+    fn the_newest_secret_is_the_current_one() {
+        let config = config(
+            "token:svc@pve!ci:1:1:x:\ntoken:svc@pve!ci-20260101:1:1:x [rotated 2026-01-01]:\n\
+             token:svc@pve!ci-20261122:1:1:x [rotated 2026-11-22, not proved]:\ntoken:svc@pve!other:1:1::\n",
+        );
+        assert_eq!(current(&config, "svc@pve!ci"), Some("svc@pve!ci-20260101"));
+    }
+
+    #[test]
+    fn root_and_what_is_no_token_are_refused() {
+        for id in ["root@pam!ci", "ci", "svc@pve", "svc@pve!x y"] {
+            assert!(refusal(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_missing_token_gets_its_own_rights_an_end_and_separation() {
+        let (config, policy) = (config(""), policy());
+        let protected = BTreeSet::new();
+        let target = Target {
+            config: &config,
+            catalogue: Catalogue::of(9),
+            policy: &policy,
+            now: NOW,
+            protected: &protected,
+            rights_are_exact: true,
+        };
+        let new = making(&target, "svc@pve!ci").unwrap();
+        assert!(new.separated && new.expires == NOW + 90 * DAY);
+        let words: Vec<String> = new.rights.iter().map(|call| call.words().join(" ")).collect();
+        assert_eq!(words, ["acl modify /vms --roles=PVEAuditor --tokens=svc@pve!ci --propagate=1"]);
+        assert!(making(&target, "svc@pve!other").unwrap_err().contains("is not listed"));
+        let there = self::config("token:svc@pve!ci-20260101:1:1:x:\n");
+        assert!(making(&Target { config: &there, ..target }, "svc@pve!ci").unwrap_err().contains("token rotate"));
+    }
+
+    #[test]
+    fn a_listed_token_stands_for_its_family() {
+        let config = config("token:svc@pve!ci-20261122:1:1:x:\n");
+        let resolved = resolved(&policy(), &config);
+        assert_eq!(resolved.token.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["svc@pve!ci-20261122"]);
+        assert_eq!(resolved.acl[0].tokens, ["svc@pve!ci-20261122"]);
+        assert_eq!(super::resolved(&policy(), &UserConfig::default()), policy());
+    }
+}

@@ -91,6 +91,13 @@ pub fn parse(frames: &[Frame]) -> Vec<Record> {
     records
 }
 
+/// What was done outside of runs, a line each: time, login, event.
+pub fn events(frames: &[Frame]) -> Vec<String> {
+    let frame = frames.iter().find(|frame| frame.name == "events");
+    let text = frame.map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).unwrap_or_default();
+    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 fn saved_step(line: &str) -> Option<SavedStep> {
     let mut words = line.splitn(3, ' ');
     let number = words.next().filter(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()))?;

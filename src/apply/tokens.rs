@@ -235,7 +235,7 @@ mod tests {
         let text = format!(
             "TOKEN_IDS={}; export TOKEN_IDS\n{}\ntoken_uses\n",
             quote::shell("a@pve!ci\nb@pve!x"),
-            include_str!("remote/token.sh").replace("/var/log/pveproxy/", &format!("{}/", folder.path().display()))
+            include_str!("remote/token.sh").replace("/var/log/pveproxy", &folder.path().display().to_string())
         );
         let said = std::process::Command::new("sh").arg("-c").arg(&text).output().unwrap();
         let said = String::from_utf8(said.stdout).unwrap();

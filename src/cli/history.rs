@@ -19,12 +19,12 @@ pub async fn run(args: History, output: Output) -> Result<u8> {
     let held = connector.held(&policy).await;
     connector.tell(node, What::Connecting);
     let connection = connector.open(&policy, &held).await.map_err(|error| error.untouched(node))?;
-    let records = records(&connection).await.map_err(|error| error.untouched(node))?;
+    let (records, events) = all(&connection).await.map_err(|error| error.untouched(node))?;
     let _ = connection.close().await;
     connector.tell(node, What::Finished);
     let text = match args.format {
-        PlanFormat::Text => view::text(node, &records, output.stdout),
-        PlanFormat::Json => view::json(node, &records),
+        PlanFormat::Text => view::text(node, &records, &events, output.stdout),
+        PlanFormat::Json => view::json(node, &records, &events),
     };
     output.result(&text)?;
     Ok(0)
@@ -32,9 +32,14 @@ pub async fn run(args: History, output: Output) -> Result<u8> {
 
 /// The node's runs, read over an open connection.
 pub async fn records(connection: &Connection) -> Result<Vec<Record>> {
+    all(connection).await.map(|(records, _)| records)
+}
+
+/// The runs, and what was done outside of them.
+async fn all(connection: &Connection) -> Result<(Vec<Record>, Vec<String>)> {
     let frames = connection.run(&history::program(), Limits::default()).await.map_err(Error::from)?;
     if frames.iter().any(|frame| frame.name == "run" && frame.status != 0) {
         return Err(Error::msg(Kind::Unreadable, "the folder of runs cannot be read"));
     }
-    Ok(history::parse(&frames))
+    Ok((history::parse(&frames), history::events(&frames)))
 }

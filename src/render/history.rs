@@ -8,11 +8,11 @@ use super::style::{Palette, Tone};
 use crate::apply::history::{Record, Rollback, SavedStep};
 use crate::sanitize;
 
-/// A block per run, oldest first.
-pub fn text(node: &str, records: &[Record], palette: Palette) -> String {
+/// A block per run, oldest first; what was done outside of runs follows.
+pub fn text(node: &str, records: &[Record], events: &[String], palette: Palette) -> String {
     let mut text = String::new();
     if records.is_empty() {
-        return format!("{node}: no runs\n");
+        text = format!("{node}: no runs\n");
     }
     for record in records {
         let id = sanitize::line(&record.id);
@@ -31,12 +31,18 @@ pub fn text(node: &str, records: &[Record], palette: Palette) -> String {
             let _ = writeln!(text, "  changed since: {}", sanitize::line(&record.changed.join(", ")));
         }
     }
+    if !events.is_empty() {
+        let _ = writeln!(text, "{}", palette.paint(Tone::Heading, "outside of runs"));
+    }
+    for event in events {
+        let _ = writeln!(text, "  {}", sanitize::line(event));
+    }
     text
 }
 
 /// One versioned JSON document.
-pub fn json(node: &str, records: &[Record]) -> String {
-    let document = json!({ "version": 1, "node": node, "runs": records });
+pub fn json(node: &str, records: &[Record], events: &[String]) -> String {
+    let document = json!({ "version": 1, "node": node, "runs": records, "events": events });
     format!("{document:#}\n")
 }
 

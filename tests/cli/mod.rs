@@ -5,5 +5,6 @@ mod formats;
 mod page;
 mod plan;
 mod profile;
+mod token;
 mod usage;
 mod verbs;

@@ -18,6 +18,7 @@ fn help_names_every_verb_and_the_exit_codes() {
       rollback     Take a committed run back, newest first, inside a commit window of its own
       history      List the runs a node remembers
       access       Show who may do what in PVE, and what must be looked at
+      token        List, make, rotate and revoke API tokens; their secrets go straight into sinks
       capture      Record what a node says, without secrets, for `plan --capture` and `check --capture`
       profile      Judge, show and list profiles, and print schemas
       init         Write a first site file: nodes, management networks, administrators

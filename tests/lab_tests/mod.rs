@@ -15,5 +15,6 @@ mod people;
 mod power;
 mod runs;
 mod spine;
+mod tokens;
 mod web;
 mod wheel;

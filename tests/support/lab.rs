@@ -171,8 +171,9 @@ impl Lab {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pve-harden"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", "/nonexistent");
-        command.arg(arguments[0]).arg("--site").arg(&self.site).arg("--ssh-config").arg(&self.ssh_config);
-        command.arg("--identity").arg(self.admin_key()).args(&arguments[1..]).stdin(Stdio::null());
+        let verbs = if matches!(arguments[0], "access" | "key" | "token") { 2 } else { 1 };
+        command.args(&arguments[..verbs]).arg("--site").arg(&self.site).arg("--ssh-config").arg(&self.ssh_config);
+        command.arg("--identity").arg(self.admin_key()).args(&arguments[verbs..]).stdin(Stdio::null());
         command
     }
 

@@ -36,3 +36,6 @@ for run_dir in "$RUNS"/[0-9]*; do
     emit steps 0 "$steps"
     emit changed 0 "$changed"
 done
+
+# What was done outside of runs.
+[ ! -e /var/lib/pve-harden/events ] || pack events 0 </var/lib/pve-harden/events

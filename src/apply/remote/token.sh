@@ -27,12 +27,13 @@ prove_token() {
     exit 0
 }
 
-# token_uses: the last line of pveproxy's logs for each id of TOKEN_IDS (one a line), "ID TAB LINE".
+# token_uses: the last line of pveproxy's logs for each id of TOKEN_IDS (one a line), "ID TAB LINE"; the request of
+# prove_token is no use.
 token_uses() {
     [ -r /var/log/pveproxy/access.log ] || return 1
     find /var/log/pveproxy -maxdepth 1 -name 'access.log*' -printf '%T@ %p\n' | sort -n | cut -d ' ' -f 2- |
         xargs -r -d '\n' zcat -f -- 2>/dev/null |
         awk 'BEGIN { count = split(ENVIRON["TOKEN_IDS"], ids, "\n"); for (at = 1; at <= count; at++) wanted[ids[at]] = 1 }
-            $3 in wanted { last[$3] = $0 }
+            $3 in wanted && !/"GET \/api2\/json\/access\/permissions HTTP\/1\.0" 200/ { last[$3] = $0 }
             END { for (id in last) printf "%s\t%s\n", id, last[id] }'
 }

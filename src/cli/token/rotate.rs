@@ -34,6 +34,9 @@ pub(super) struct Rotate {
     /// Revoke the old token also when it was used within the last day, or its use cannot be told
     #[arg(long)]
     force: bool,
+    /// Keep the token and give it a new secret: the former one ends at once (PVE 9.1 and later)
+    #[arg(long, conflicts_with = "grace")]
+    in_place: bool,
     /// Put the secret into this sink instead of the one the site names
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
@@ -151,6 +154,7 @@ async fn one(args: &Rotate, work: &Work, id: &str) -> Result<u8> {
                 None => Ok(0),
             }
         }
+        Rotation::Overlap { new, old } if args.in_place => in_place(args, work, place.for_token(&old), new, &old).await,
         Rotation::Overlap { new, old } => overlap(args, work, place.for_token(&new.id), &new, &old).await,
     }
 }
@@ -176,6 +180,30 @@ async fn overlap(args: &Rotate, work: &Work, place: sink::Place, new: &Making, o
     work.standing.replace(format!("{old} works on {node}"));
     work.made(new, place, &format!("{old} works on {node}, as before")).await?;
     ended(args, work, &new.id, old).await
+}
+
+/// The same token with a new secret.
+async fn in_place(args: &Rotate, work: &Work, place: sink::Place, new: Making, old: &str) -> Result<u8> {
+    let node = work.name();
+    let refuse = |why: String, hint: &str| Error::msg(Kind::Refused, why).untouched(node).hint(hint.to_owned());
+    let release = work.facts().pve.known().map(|release| (release.major, release.minor));
+    if release.is_none_or(|release| release < (9, 1)) {
+        return Err(refuse("PVE gives a token a new secret from 9.1 on".into(), "leave --in-place out"));
+    }
+    let new = Making { id: old.to_owned(), rights: Vec::new(), leftovers: Vec::new(), ..new };
+    let uses = work.uses(&[old]).await.map_err(|error| error.untouched(node))?;
+    let (words, blocks) = work.judged(&uses, old);
+    let text =
+        format!("{node}: {old} gets a new secret, ends {}; the former one ends at once ({words})\n", day(new.expires));
+    work.output.result(&text)?;
+    if blocks && !args.force {
+        let why = format!("{old}: {words}; what uses it would fail until it reads the new secret");
+        return Err(refuse(why, "leave --in-place out and give it time: --grace 7d; or --force"));
+    }
+    work.confirm(args.yes, "Rotate?")?;
+    work.regenerated(&new, place).await?;
+    work.output.result(&format!("{node}: {old} has a new secret\n"))?;
+    Ok(0)
 }
 
 /// What becomes of the old one.

@@ -172,6 +172,24 @@ impl Work {
         self.in_use(&new.id, &new.comment(Stage::InUse)).await
     }
 
+    /// Gives a token a new secret. From the first call on nobody has one but this process.
+    pub(super) async fn regenerated(&self, token: &Making, place: sink::Place) -> Result<()> {
+        let lost = |why: Error| {
+            let state = format!("{} on {} may have a secret that nobody has", token.id, self.name());
+            Error { kind: Kind::NeedsHands, ..why }.state(state).hint("run the same command again with --force")
+        };
+        let made = self.calls(&tokens::regenerate(token, &self.by)).await;
+        let secret = made.and_then(|answers| tokens::secret(&answers, &token.id)).map_err(lost)?;
+        let staged = place.stage(secret.clone()).map_err(lost)?;
+        let shown = staged.shown();
+        staged.keep().await.map_err(lost)?;
+        self.standing.replace(format!("{} has a new secret on {}, in sink {shown}", token.id, self.name()));
+        let answers = self.calls(&tokens::prove(token, &secret)).await;
+        answers.and_then(|answers| tokens::proved(token, &answers)).map_err(lost)?;
+        self.output.say(&format!("{}: proved by a request to port 8006, its secret is in sink {shown}", token.id));
+        self.in_use(&token.id, &token.comment(Stage::InUse)).await
+    }
+
     /// Takes the mark of a rotation that is under way from a token.
     pub(super) async fn in_use(&self, id: &str, comment: &str) -> Result<()> {
         let answers = self.calls(&tokens::in_use(id, comment, &self.by)).await;
