@@ -4,6 +4,7 @@
 //! executes them, and every kind of [`Action`] knows what it touches so that it can be undone.
 
 pub mod access;
+pub mod certificate;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 use access::{AccessCall, AccessStep};
+use certificate::CertStep;
 
 /// Order in which changes run. The way in that the operator will use afterwards is built and proved before the old
 /// one is closed, so SSH comes last.
@@ -174,6 +176,11 @@ pub enum Action {
         /// The calls, each with what takes it back.
         steps: Vec<AccessStep>,
     },
+    /// A step towards port 8006's certificate.
+    Certificate {
+        /// What is done.
+        step: CertStep,
+    },
     /// One systemctl verb on one unit, after the files of the same stage are in place.
     Unit {
         /// Unit name with suffix.
@@ -277,6 +284,13 @@ impl Action {
         match self {
             Self::File(FileChange { path, .. }) | Self::Directory { path, .. } => scope_of(path),
             Self::PveAccess { .. } => Scope::Cluster,
+            Self::Certificate { step } => {
+                if step.is_shared() {
+                    Scope::Cluster
+                } else {
+                    Scope::Node
+                }
+            }
             Self::Packages { .. }
             | Self::PamProfiles { .. }
             | Self::Group { .. }
@@ -313,6 +327,7 @@ impl Action {
             | Self::UserShell { .. }
             | Self::UserAging { .. } => vec!["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"],
             Self::PveAccess { steps } => access_files(steps),
+            Self::Certificate { step } => step.path().into_iter().collect(),
             Self::Sysctl { .. } | Self::Unit { .. } => vec![],
         }
     }

@@ -16,9 +16,10 @@ use crate::profile::policy::Digests;
 use crate::transport::Program;
 use crate::transport::quote;
 
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("lib.sh", include_str!("remote/lib.sh")),
     ("access.sh", include_str!("remote/access.sh")),
+    ("cert.sh", include_str!("remote/cert.sh")),
     ("proofs.sh", include_str!("remote/proofs.sh")),
     ("firewall.sh", include_str!("remote/firewall.sh")),
     ("questions.sh", include_str!("remote/questions.sh")),

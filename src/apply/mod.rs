@@ -9,6 +9,7 @@
 mod access;
 pub mod bundle;
 pub mod calls;
+mod certificate;
 pub mod cluster;
 pub mod engine;
 pub mod history;

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::access;
+use super::{access, certificate};
+use crate::change::certificate::CertStep;
 use crate::change::{Action, Change, FileChange, FileImage, Stage, UnitVerb, Validate};
 use crate::plan::{FirewallPart, seal};
 use crate::transport::quote;
@@ -37,6 +38,10 @@ pub(super) fn render(changes: &[Change], waits: Stops) -> Steps {
         }
         for change in of_stage {
             number += 1;
+            // The CA comes in by the rules that were just written.
+            if matches!(&change.action, Action::Certificate { step: CertStep::Order { .. } }) {
+                steps.script.push_str("firewall_proof\n");
+            }
             step(&mut steps, number, &change.action);
         }
         if stage == Stage::Accounts && waits.accounts {
@@ -139,6 +144,11 @@ fn step(steps: &mut Steps, number: usize, action: &Action) {
         Action::PveAccess { steps: calls } => {
             steps.data.extend(access::data(&number, calls));
             ("pve-access", action.touches().into_iter().map(str::to_owned).collect())
+        }
+        Action::Certificate { step } => {
+            let (kind, words, data) = certificate::step(step);
+            steps.data.extend(data.into_iter().map(|(ending, text)| (format!("{number}.{ending}"), text)));
+            (kind, words)
         }
         Action::Unit { unit, verb } => ("unit", vec![unit.clone(), verb_word(*verb).into()]),
     };
@@ -250,6 +260,9 @@ pub fn forbidden(action: &Action) -> Option<String> {
         let mut calls = steps.iter().flat_map(|step| std::iter::once(&step.call).chain(&step.undo));
         return calls.find_map(access::forbidden);
     }
+    if let Action::Certificate { step } = action {
+        return certificate::forbidden(step);
+    }
     names(action)
         .into_iter()
         .find(|name| {
@@ -279,7 +292,7 @@ fn names(action: &Action) -> Vec<&str> {
         Action::UserShell { name, shell } => vec![name, shell],
         Action::Sysctl { set } => set.keys().map(String::as_str).collect(),
         // Judged by access::forbidden: PVE's names are not those of Linux.
-        Action::PveAccess { .. } => Vec::new(),
+        Action::PveAccess { .. } | Action::Certificate { .. } => Vec::new(),
         Action::Unit { unit, .. } => vec![unit],
     }
 }

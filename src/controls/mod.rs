@@ -233,6 +233,8 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &web::ALLOW_FROM,
     &web::TLS,
     &web::LISTEN,
+    &cert::ACME,
+    &cert::CUSTOM,
     &cert::RENEWAL,
     &network::LISTEN,
     &updates::SECURITY,

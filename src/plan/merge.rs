@@ -28,6 +28,7 @@ fn object(change: &Change) -> (Discriminant<Action>, &str, Option<(Stage, bool)>
         Action::Packages { .. } | Action::PamProfiles { .. } | Action::Sysctl { .. } => "",
         // Each control has its own objects.
         Action::PveAccess { .. } => &change.summary,
+        Action::Certificate { step } => step.object(),
         Action::Group { name, .. }
         | Action::User { name, .. }
         | Action::UserGroups { name, .. }

@@ -38,6 +38,7 @@ fn rank(action: &Action) -> u8 {
         Action::UserLock { locked: false, .. } => 13,
         Action::UserLock { locked: true, .. } => 14,
         Action::PveAccess { steps } => 20 + steps.first().map_or(0, |step| step.call.rank()),
+        Action::Certificate { step } => step.rank(),
         Action::Unit { verb: UnitVerb::EnableNow | UnitVerb::DisableNow, .. } => 15,
         Action::Unit { .. } => 16,
     }

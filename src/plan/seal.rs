@@ -59,6 +59,7 @@ pub fn seal(plan: &Plan) -> Result<String> {
 fn secret(action: &Action) -> Option<&str> {
     match action {
         Action::UserPassword { hash, .. } => Some(hash.expose()),
+        Action::Certificate { step } => step.secret().map(crate::secret::Secret::expose),
         Action::File(_)
         | Action::Directory { .. }
         | Action::Packages { .. }

@@ -121,6 +121,7 @@ pub fn policy() -> Policy {
         digests: crate::profile::policy::Digests::default(),
         left_out: std::collections::BTreeSet::new(),
         today: jiff::civil::date(2026, 6, 1),
+        material: std::collections::BTreeMap::new(),
     }
 }
 

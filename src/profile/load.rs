@@ -13,6 +13,7 @@ use super::keys::Key;
 use super::layer::{self, Leaf, Leaves, nest};
 use super::lint;
 use super::lint_ssh;
+use super::material;
 use super::policy::{Digests, Host, Origin, Policy, Profile, Site};
 use super::schema::{layer_shape, site_shape};
 use super::secrets::{Environment, Secrets, process_environment};
@@ -55,6 +56,7 @@ impl Loaded {
             digests: self.digests.clone(),
             left_out: BTreeSet::new(),
             today: self.today,
+            material: material::read(&self.profile, &self.site, host, &self.secrets),
         }
     }
 }
@@ -86,7 +88,11 @@ pub fn load_with(request: Request<'_>) -> Result<Loaded, Diagnostics> {
     layer::lay(&mut stack.leaves, read.access.clone());
     lint::lint(&stack.leaves, &mut found);
     across(&stack.leaves, &read, &mut found);
-    for warning in secrets.unread(&read.site.hosts, &read.variables) {
+    let mut variables = read.variables.clone();
+    if let Ok(profile) = serde_json::from_value::<Profile>(nest(&stack.leaves)) {
+        variables.extend(material::variables(&profile, &read.site.hosts));
+    }
+    for warning in secrets.unread(&read.site.hosts, &variables) {
         found.push(warning);
     }
     Loaded::from_parts(stack, read.site, secrets, found)

@@ -14,6 +14,7 @@ mod lint;
 mod lint_access;
 mod lint_ssh;
 mod load;
+pub mod material;
 pub mod names;
 pub mod network;
 pub mod password;

@@ -47,7 +47,7 @@ impl Secrets {
         let mut secrets = Self { from_environment: environment, ..Self::default() };
         let Some(site) = site else { return secrets };
         let path = site.parent().unwrap_or(Path::new("")).join(".env");
-        match read(&path) {
+        match read_private(&path) {
             Ok(Some(text)) => {
                 secrets.from_file = parse(&path, &text, found);
                 secrets.file = Some(path);
@@ -99,8 +99,8 @@ pub fn variable(host: &str) -> String {
     format!("{ROOT_PASS}_{name}")
 }
 
-/// The text of a `.env` that nobody else can read or could have written.
-fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Box<Diagnostic>> {
+/// The text of a file that nobody else can read or could have written.
+pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, Box<Diagnostic>> {
     let shown = printable(&path.to_string_lossy());
     let refuse = |why: String, help: String| Box::new(Diagnostic::error(format!("{shown} {why}")).help(help));
     let link = match std::fs::symlink_metadata(path) {
@@ -117,19 +117,19 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Box<Diagnostic>> {
         disk::open(path).map_err(|e| refuse(disk::cause(&e), "put it beside the site file, readable by you".into()))?;
     let metadata = file.metadata().map_err(|e| refuse(disk::cause(&e), "check the file".into()))?;
     if !metadata.is_file() {
-        return Err(refuse("is not a regular file".into(), "make it a file with lines NAME='value'".into()));
+        return Err(refuse("is not a regular file".into(), "name a file".into()));
     }
     if metadata.uid() != me && metadata.uid() != 0 {
         return Err(refuse("belongs to another user".into(), format!("chown $(id -u) {shown}")));
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(refuse("holds passwords and can be read by others".into(), format!("chmod 600 {shown}")));
+        return Err(refuse("holds secrets and can be read by others".into(), format!("chmod 600 {shown}")));
     }
     let mut text = Zeroizing::new(String::new());
     let size = file.take(MAX_FILE + 1).read_to_string(&mut text);
     match size {
         Ok(size) if size as u64 > MAX_FILE => {
-            Err(refuse(format!("is larger than {MAX_FILE} bytes"), "keep passwords only in it".into()))
+            Err(refuse(format!("is larger than {MAX_FILE} bytes"), "keep secrets only in it".into()))
         }
         Ok(_) => Ok(Some(text)),
         Err(e) => Err(refuse(disk::cause(&e), "it must be UTF-8 text".into())),

@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
@@ -82,11 +87,39 @@ pub fn incomplete(pem: &str, trusted: Option<&str>) -> Result<Option<String>, St
     Ok(if signed { None } else { missing() })
 }
 
-/// The subjectPublicKeyInfo of a PEM text's first certificate, DER.
-pub fn public_key(pem: &str) -> Result<Vec<u8>, String> {
+/// Each certificate of a PEM text alone, as PEM; whatever else is in the text, a key above all, is left out.
+pub fn split(pem: &str) -> Result<Vec<String>, String> {
+    blocks(pem)?
+        .iter()
+        .map(|block| {
+            parsed(block)?;
+            let base64 = STANDARD.encode(&block.contents);
+            let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+            for line in base64.as_bytes().chunks(64) {
+                text.push_str(&String::from_utf8_lossy(line));
+                text.push('\n');
+            }
+            text.push_str("-----END CERTIFICATE-----\n");
+            Ok(text)
+        })
+        .collect()
+}
+
+/// Whether a private key (PEM, not encrypted) belongs to a PEM text's first certificate. Never repeats the key.
+pub fn belongs(key: &str, pem: &str) -> Result<(), String> {
+    if key.contains("ENCRYPTED") {
+        return Err("the key is encrypted: PVE keeps it without a passphrase; take it off with openssl pkey".into());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "it is no private key in PEM".to_owned())?;
+    let key = any_supported_type(&key)
+        .map_err(|_| "a key of this kind is not supported: use RSA, P-256, P-384 or Ed25519")?;
     let blocks = blocks(pem)?;
-    let first = blocks.first().ok_or("it holds no certificate")?;
-    Ok(parsed(first)?.public_key().raw.to_vec())
+    let first = parsed(blocks.first().ok_or("it holds no certificate")?)?;
+    match key.public_key() {
+        Some(public) if public.as_ref() == first.public_key().raw => Ok(()),
+        Some(_) => Err("the key does not belong to the certificate".into()),
+        None => Err("the key does not tell its public half".into()),
+    }
 }
 
 fn blocks(pem: &str) -> Result<Vec<Pem>, String> {
@@ -178,10 +211,33 @@ mod tests {
         assert!(incomplete("nothing", None).is_err());
     }
 
+    #[test]
+    fn a_key_is_known_by_its_public_half() {
+        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+            let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+            let made = rcgen::CertificateParams::new(["a.example.com".to_owned()]).unwrap().self_signed(&key).unwrap();
+            let other = rcgen::KeyPair::generate_for(algorithm).unwrap();
+            assert_eq!(belongs(&key.serialize_pem(), &made.pem()), Ok(()));
+            let why = belongs(&other.serialize_pem(), &made.pem()).unwrap_err();
+            assert!(why.contains("does not belong"), "{why}");
+        }
+        assert!(belongs("-----BEGIN ENCRYPTED PRIVATE KEY-----", NODE).unwrap_err().contains("encrypted"));
+        assert!(belongs(NODE, NODE).is_err());
+    }
+
+    #[test]
+    fn only_certificates_are_split_off() {
+        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let parts = split(&format!("{key}text\n{NODE}{AUTHORITY}")).unwrap();
+        assert_eq!(parts.len(), 2);
+        assert_eq!(chain(&parts.concat()).unwrap(), chain(&format!("{NODE}{AUTHORITY}")).unwrap());
+        assert!(!parts.concat().contains("PRIVATE"));
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "(?s).{0,200}") {
-            let _ = (chain(&text), incomplete(&text, Some(&text)), public_key(&text));
+            let _ = (chain(&text), incomplete(&text, Some(&text)), split(&text), belongs(&text, &text));
         }
 
         #[test]
@@ -190,7 +246,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = with;
             let text = String::from_utf8_lossy(&bytes);
-            let _ = (chain(&text), incomplete(&text, None), public_key(&text));
+            let _ = (chain(&text), incomplete(&text, None), split(&text));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! PVE's own file formats and names. Pure text in, values out.
 
+pub mod acme_dns;
 pub mod ceph;
 pub mod certificate;
 pub mod cluster;

@@ -1,6 +1,7 @@
 //! One readable line for everything that is not a file: `+` comes, `-` goes, `~` becomes different, `!` happens.
 
 use super::style::{Palette, Tone};
+use crate::change::certificate::CertStep;
 use crate::change::{Action, UnitVerb};
 use crate::plan::Versioned;
 use crate::sanitize;
@@ -61,12 +62,41 @@ fn plain(action: &Action, brings: &[Versioned]) -> Vec<String> {
             set.iter().map(|(name, value)| format!("~ kernel setting {name}: {value}, now")).collect()
         }
         Action::PveAccess { steps } => steps.iter().map(super::access::line).collect(),
+        Action::Certificate { step } => vec![certificate(step)],
         Action::Unit { unit, verb } => vec![match verb {
             UnitVerb::Reload => format!("! {unit} is reloaded"),
             UnitVerb::TryRestart => format!("! {unit} is restarted if it runs"),
             UnitVerb::EnableNow => format!("+ {unit} is enabled and started"),
             UnitVerb::DisableNow => format!("- {unit} is disabled and stopped"),
         }],
+    }
+}
+
+fn certificate(step: &CertStep) -> String {
+    match step {
+        CertStep::Trust { path, .. } => format!("+ authority {path} (update-ca-certificates)"),
+        CertStep::Account { name, directory, contact, binding, known } => {
+            let bound = if binding.is_some() { ", bound to your account there (key not shown)" } else { "" };
+            let sign = if *known { '~' } else { '+' };
+            format!("{sign} ACME account {name} at {directory}, contact {contact}{bound}")
+        }
+        CertStep::Plugin { id, api, delay, known, .. } => {
+            let sign = if *known { '~' } else { '+' };
+            format!("{sign} ACME plugin {id}: DNS by {api}, {delay} s to spread, data (not shown)")
+        }
+        CertStep::Order { rehearsal, names, trusted, .. } => {
+            let first = if rehearsal.is_some() { ", first at the staging CA" } else { "" };
+            let chain = if *trusted { ", its chain" } else { "" };
+            format!(
+                "~ certificate for {}: ordered{first}, then its names{chain} and days are judged on a new connection to 8006; \
+                 the old one comes back if any of it fails",
+                names.join(", ")
+            )
+        }
+        CertStep::Upload { path, names, .. } => {
+            let whom = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
+            format!("~ certificate{whom} and its key (not shown) to {path}")
+        }
     }
 }
 

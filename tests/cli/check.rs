@@ -168,7 +168,6 @@ const PLANNED: &[&str] = &[
     "key rotate",
     "alerts.*",
     "audit.*",
-    "cert.*",
     "logs.*",
 ];
 

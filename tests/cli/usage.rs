@@ -90,7 +90,7 @@ fn passwords_that_others_can_read_are_not_used() {
     -- stderr
     error: nothing was contacted
     cause:
-    error: .env holds passwords and can be read by others
+    error: .env holds secrets and can be read by others
      |
      = help: chmod 600 .env
     hint: run `pve-harden help` or `pve-harden profile lint`

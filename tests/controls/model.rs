@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pve_harden::change::access::AccessCall;
+use pve_harden::change::certificate::CertStep;
 use pve_harden::change::{Action, Change, FileImage, UnitVerb, Validate};
+use pve_harden::facts::cert::Account;
 use pve_harden::facts::network::Handshake;
 use pve_harden::facts::os::Sysctl;
 use pve_harden::facts::{
     AuthorizedKeys, Facts, FileFact, FileKind, Group, Package, PasswordState, Reading, Shadow, SudoRights, User,
 };
+use pve_harden::pve::certificate::Certificate;
 use sha2::{Digest as _, Sha256};
 
 /// Hex SHA-256.
@@ -96,8 +99,40 @@ fn step(facts: &mut Facts, action: &Action) {
                 pve_harden::access::model::apply(known(&mut facts.access.config), &step.call);
             }
         }
+        Action::Certificate { step } => certificate(facts, step),
         Action::PamProfiles { .. } | Action::Unit { .. } => {}
     }
+}
+
+/// A CA that issues what is asked for, and a pveproxy that serves what is installed.
+fn certificate(facts: &mut Facts, step: &CertStep) {
+    match step {
+        CertStep::Account { name, directory, contact, .. } => {
+            let contact = contact.split(',').map(str::to_owned).collect();
+            let account = Account { directory: directory.clone(), contact, status: Some("valid".into()) };
+            known(&mut facts.cert.accounts).insert(name.clone(), Some(account));
+        }
+        CertStep::Order { names, .. } => {
+            let now = facts.taken.known().unwrap().as_second();
+            let issued = Certificate {
+                subject: format!("CN={}", names[0]),
+                issuer: "CN=R11,O=Let's Encrypt".into(),
+                names: names.iter().cloned().collect(),
+                not_before: now,
+                not_after: now + 90 * 86_400,
+                fingerprint: "DD:44".into(),
+            };
+            serves(facts, vec![issued]);
+        }
+        CertStep::Upload { chain, .. } => serves(facts, pve_harden::pve::certificate::chain(chain).unwrap()),
+        CertStep::Trust { .. } | CertStep::Plugin { .. } => {}
+    }
+}
+
+fn serves(facts: &mut Facts, chain: Vec<Certificate>) {
+    let served = known(&mut facts.cert.served);
+    (served.chain, served.verify) = (chain.clone(), (0, "(ok)".into()));
+    facts.cert.installed = Reading::Known(chain);
 }
 
 /// A unit that is off, and what its process listened on.

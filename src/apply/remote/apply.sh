@@ -9,6 +9,8 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 . "$DIR/units.sh"
 # shellcheck source=src/apply/remote/access.sh
 . "$DIR/access.sh"
+# shellcheck source=src/apply/remote/cert.sh
+. "$DIR/cert.sh"
 # shellcheck source=/dev/null
 . "$DIR/settings.sh" # STAGE_WINDOW COMMIT_WINDOW PACKAGES_WINDOW SETTLE_WINDOW CONFIRM GATE_WINDOW
 # shellcheck source=src/apply/remote/firewall.sh
@@ -185,6 +187,7 @@ save_step() { # NUMBER KIND ARGUMENTS…
         save_unit "$DIR/before/$entry" "$1" "$2"
         ;;
     pve-access) save_access "$entry" ;;
+    cert-*) save_cert "$entry" "$kind" "$1" ;;
     restore) save_restore "$entry" "$1" "$2" ;;
     *)
         echo "unknown step $kind" >&2
@@ -200,6 +203,7 @@ save_restore() {
     restore_kind=$(cat "$restore_from/step") || return 1
     case $restore_kind in
     file | directory | shared-file) save_path "$1" "$(cat "$restore_from/path")" ;;
+    cert-*) save_cert "$1" "$restore_kind" "$(cat "$restore_from/path")" ;;
     sysctl)
         while IFS='=' read -r setting _; do
             printf '%s=%s\n' "$setting" "$(cat "$(setting_path "$setting")")"
@@ -284,6 +288,12 @@ run_step() { # NUMBER KIND ARGUMENTS…
     kind=$2
     shift 2
     journal "begin $STEP"
+    # A CA takes its time.
+    if [ "$kind" = cert-order ]; then
+        cert_window=$(($5 * 2 + 180))
+        arm "$cert_window" || fail 'the guard could not be renewed'
+        journal "armed $cert_window"
+    fi
     unit_begins "$DIR/before/$STEP" || fail 'the state of units could not be written down'
     # What a step starts does not inherit the lock.
     if step_output=$("step_$(printf '%s' "$kind" | tr - _)" "$@" 2>&1 9>&-); then

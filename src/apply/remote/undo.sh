@@ -11,6 +11,8 @@ DIR=$(cd "${0%/*}" && pwd) || exit 1
 . "$DIR/lib.sh"
 # shellcheck source=src/apply/remote/access.sh
 . "$DIR/access.sh"
+# shellcheck source=src/apply/remote/cert.sh
+. "$DIR/cert.sh"
 # shellcheck source=src/apply/remote/proofs.sh
 . "$DIR/proofs.sh"
 # shellcheck source=src/apply/remote/firewall.sh
@@ -118,6 +120,7 @@ undo_entry() { # RUN-FOLDER NUMBER
     sysctl) restore_settings "$entry" ;;
     unit) undo_unit "$entry" ;;
     pve-access) access_undo "$1" "$2" "$entry/reached" ;;
+    cert-*) cert_restore "$entry" ;;
     restore) undo_restore "$entry" ;;
     *) return 1 ;;
     esac
@@ -177,6 +180,10 @@ undo_restore() { # ENTRY
         return
     fi
     undo_restore_status=0
+    if restores_cert "$1"; then
+        cert_restore "$1"
+        return
+    fi
     if [ -e "$1/path" ]; then
         restore_path "$1" || undo_restore_status=1
     fi
@@ -421,6 +428,10 @@ undo_one() { # RUN NUMBER BY
         undo_unit "$source_run/before/$2" && reload_units
         ;;
     pve-access) access_undo "$source_run" "$2" "$source_run/before/$2/reached" || FAILED="$FAILED $2" ;;
+    cert-*)
+        MODE=operator
+        cert_restore "$source_run/before/$2" && reload_units
+        ;;
     packages | pam-profiles) restore_set "$source_run/before/pam" ;;
     sysctl) restore_settings "$source_run/before/$2" ;;
     *) rollback_account_step "$source_run" "$2" ;;

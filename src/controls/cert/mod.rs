@@ -1,14 +1,22 @@
 //! `cert.*`: the certificate of port 8006.
 
+mod acme;
+mod custom;
+mod preflight;
 mod renewal;
 
+pub use acme::ACME;
+pub use custom::CUSTOM;
 pub use renewal::RENEWAL;
 
 use jiff::Timestamp;
 
+use crate::change::{Action, Change, Stage};
 use crate::facts::Facts;
 use crate::facts::gather::Request;
+use crate::profile::policy::Policy;
 use crate::pve::certificate::Certificate;
+use crate::secret::Secret;
 
 /// Files of the node that every control of the family reads.
 fn files() -> Vec<String> {
@@ -52,4 +60,33 @@ fn on_disk(facts: &Facts) -> Result<Option<&Certificate>, String> {
 /// A day for people.
 fn day(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+fn change(id: &str, stage: Stage, summary: &str, action: Action) -> Change {
+    Change { controls: vec![id.to_owned()], stage, summary: summary.to_owned(), interrupts: None, action }
+}
+
+/// What the profile names under a key; nothing where it names nothing.
+fn material<'a>(policy: &'a Policy, key: &str) -> Result<Option<&'a Secret>, String> {
+    match policy.material.get(key) {
+        None => Ok(None),
+        Some(Ok(found)) => Ok(Some(found)),
+        Some(Err(why)) => Err(why.clone()),
+    }
+}
+
+/// Names for this node, in lower case: `{node}` stands for its name in the site.
+fn names(policy: &Policy, names: &[String]) -> Vec<String> {
+    let mut found: Vec<String> =
+        names.iter().map(|name| name.replace("{node}", &policy.host.name).to_ascii_lowercase()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Fingerprints with or without colons, in either case.
+fn same_fingerprint(a: &str, b: &str) -> bool {
+    let bare =
+        |text: &str| text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect::<String>();
+    !bare(a).is_empty() && bare(a) == bare(b)
 }

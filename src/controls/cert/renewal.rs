@@ -1,6 +1,6 @@
 //! `cert.renewal`.
 
-use crate::change::{Action, Change, Stage, UnitVerb};
+use crate::change::{Action, Stage, UnitVerb};
 use crate::controls::conf::wanted;
 use crate::controls::{Control, Evidence, Meta, Reference, Severity, Verdict};
 use crate::facts::Facts;
@@ -97,7 +97,12 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
         let (found, want) = (served.fingerprint.clone(), format!("{}, the file's", disk.fingerprint));
         evidence.push(Evidence::new("fingerprint served on 8006", found, want));
         let action = Action::Unit { unit: PROXY.into(), verb: UnitVerb::Reload };
-        changes.push(change(Stage::Firewall, "pveproxy reads its certificate again; open consoles stay", action));
+        changes.push(super::change(
+            ID,
+            Stage::Firewall,
+            "pveproxy reads its certificate again; open consoles stay",
+            action,
+        ));
     } else if days < limit {
         advice.push(match by {
             By::Acme => "renewal fails: see journalctl -u pve-daily-update.service, then pvenode acme cert renew",
@@ -112,7 +117,7 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
     evidence.push(Evidence::new(TIMER, format!("{}, {}", timer.active, timer.file_state), "active, enabled"));
     if timer.active != "active" || timer.file_state != "enabled" {
         let action = Action::Unit { unit: TIMER.into(), verb: UnitVerb::EnableNow };
-        changes.push(change(Stage::Services, "the daily timer that renews certificates runs", action));
+        changes.push(super::change(ID, Stage::Services, "the daily timer that renews certificates runs", action));
     }
     Ok(Verdict::outcome(changes, (!advice.is_empty()).then(|| advice.join("; ")), evidence))
 }
@@ -123,8 +128,4 @@ fn renewed_by(by: By, account: &str) -> String {
         By::Pve => "PVE's own authority".into(),
         By::Nobody => "nobody: it is an administrator's own".into(),
     }
-}
-
-fn change(stage: Stage, summary: &str, action: Action) -> Change {
-    Change { controls: vec![ID.into()], stage, summary: summary.into(), interrupts: None, action }
 }

@@ -32,6 +32,18 @@ use crate::pve::firewall::{ClusterFw, HostFw, managed_comment};
 
 use node::{Files, Node};
 
+/// Whether the firewall as it is now lets a new connection from an address in to a port of the node.
+pub fn lets_in(facts: &Facts, policy: &Policy, source: std::net::IpAddr, port: u16) -> Result<bool, String> {
+    let node = Node::read(facts, policy)?;
+    let on = node.files.cluster.config().number("enable") == Some(1)
+        && node.files.host.config().flag("enable") != Some(false);
+    if !on {
+        return Ok(true);
+    }
+    let answer = reach::Reach::of(&node, &node.files).tcp(source, port);
+    Ok(answer.is_none_or(|answer| reach::passes(&answer)))
+}
+
 /// What differs between the firewall's controls.
 trait FirewallControl: Sync {
     fn meta(&self) -> &'static Meta;

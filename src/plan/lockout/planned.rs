@@ -103,7 +103,11 @@ impl<'a> Planned<'a> {
                 shadow.max_days = (*max_days >= 0).then_some(*max_days);
                 shadow.inactive_days = (*inactive_days >= 0).then_some(*inactive_days);
             }),
-            Action::PamProfiles { .. } | Action::PveAccess { .. } | Action::Sysctl { .. } | Action::Unit { .. } => {}
+            Action::PamProfiles { .. }
+            | Action::PveAccess { .. }
+            | Action::Certificate { .. }
+            | Action::Sysctl { .. }
+            | Action::Unit { .. } => {}
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Policy {
     pub left_out: BTreeSet<String>,
     /// The day on which waivers are judged, UTC.
     pub today: Date,
+    /// Files and secrets that the profile names, read.
+    pub material: super::material::Material,
 }
 
 impl Policy {

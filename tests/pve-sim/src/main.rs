@@ -11,6 +11,7 @@
 //! | `pmxcfs` | the cluster file system on /etc/pve |
 //! | `corosync` | membership and votes |
 //! | `pvecm` | the cluster's command line, certificates, root's SSH |
+//! | `acme` | accounts, orders and the certificate of port 8006, with Debian's uacme |
 //! | `access` | users, realms, permissions, passwords, tickets |
 //! | `api` | the calls behind `pvesh`, `pveum` and port 8006, checked against PVE's schema |
 //! | `cli` | `pvesh`, `pveum`, `pvenode` and the small ones |
@@ -19,6 +20,7 @@
 //! | `idle` | daemons of which only the presence counts |
 
 mod access;
+mod acme;
 mod api;
 mod applet;
 mod cfs_lock;

@@ -10,7 +10,7 @@ use crate::host::Host;
 
 const PATH: &str = "/nodes/{node}/config";
 
-/// Runs `pvenode config get|set` and `pvenode acme account list`.
+/// Runs `pvenode config get|set`, `pvenode acme …` and `pvenode cert …`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let host = Host::this();
     connect(&host)?;
@@ -18,11 +18,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 }
 
 fn run_on(host: &Host, arguments: &[String]) -> u8 {
+    if let Some(status) = crate::acme::run(host, arguments) {
+        return status;
+    }
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (method, verb) = match words.as_slice() {
         ["config", "get", ..] => ("GET", "get"),
         ["config", "set", ..] => ("PUT", "set"),
-        ["acme", "account" | "plugin", "list", ..] => return 0,
         [] => {
             complain("ERROR: no command specified\nUSAGE: pvenode <COMMAND> [ARGS] [OPTIONS]");
             return 255;

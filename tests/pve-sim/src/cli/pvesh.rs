@@ -28,6 +28,9 @@ pub fn run_on(host: &Host, arguments: &[String]) -> u8 {
         complain("ERROR: no command specified\nUSAGE: pvesh <COMMAND> [ARGS] [OPTIONS]");
         return 255;
     };
+    if verb == "get" && path == "/cluster/acme/meta" {
+        return crate::acme::meta(&words[2..]);
+    }
     let method = match verb.as_str() {
         "get" => "GET",
         "set" => "PUT",

@@ -1,0 +1,121 @@
+//! Steps of `cert.*` as words and data for `remote/cert.sh`.
+
+use crate::change::certificate::CertStep;
+
+/// The kind of the step, its words, and files below `data/` by their endings. Secrets are in files only.
+pub(super) fn step(step: &CertStep) -> (&'static str, Vec<String>, Vec<(&'static str, String)>) {
+    let flag = |on: bool, yes: &str, no: &str| (if on { yes } else { no }).to_owned();
+    match step {
+        CertStep::Trust { path, pem } => ("cert-trust", vec![path.clone()], vec![("after", pem.clone())]),
+        CertStep::Account { name, directory, contact, binding, known } => {
+            let mut data = Vec::new();
+            if let Some(binding) = binding {
+                data.push(("secret", format!("{}\n{}\n", binding.id, binding.key.expose())));
+            }
+            let words = vec![
+                format!("/etc/pve/priv/acme/{name}"),
+                name.clone(),
+                directory.clone(),
+                contact.clone(),
+                flag(*known, "update", "register"),
+            ];
+            ("cert-account", words, data)
+        }
+        CertStep::Plugin { id, api, data, delay, known } => {
+            let words = vec![
+                "/etc/pve/priv/acme/plugins.cfg".into(),
+                id.clone(),
+                api.clone(),
+                delay.to_string(),
+                flag(*known, "set", "add"),
+            ];
+            ("cert-plugin", words, vec![("secret", data.expose().to_owned())])
+        }
+        CertStep::Order { path, rehearsal, names, trusted, patience } => {
+            let words = vec![
+                path.clone(),
+                names.join(","),
+                flag(*trusted, "trusted", "any"),
+                rehearsal.clone().unwrap_or_default(),
+                patience.to_string(),
+            ];
+            ("cert-order", words, Vec::new())
+        }
+        CertStep::Upload { path, chain, key, names } => {
+            let data = vec![("chain", chain.clone()), ("secret", key.expose().to_owned())];
+            ("cert-upload", vec![path.clone(), names.join(",")], data)
+        }
+    }
+}
+
+/// Why a step must not be made, whatever made the plan.
+pub(super) fn forbidden(step: &CertStep) -> Option<String> {
+    let plain = |word: &str, more: &str| {
+        !word.is_empty()
+            && !word.starts_with('-')
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c) || more.contains(c))
+    };
+    let odd = match step {
+        CertStep::Trust { .. } => None,
+        CertStep::Account { name, directory, contact, .. } => [(name, ""), (directory, ":/?=&%~+"), (contact, "@+,")]
+            .into_iter()
+            .find(|(word, more)| !plain(word, more))
+            .map(|(word, _)| word),
+        CertStep::Plugin { id, api, .. } => [id, api].into_iter().find(|word| !plain(word, "")),
+        CertStep::Order { rehearsal, names, .. } => rehearsal.iter().chain(names).find(|word| !plain(word, "")),
+        CertStep::Upload { names, .. } => names.iter().find(|word| !plain(word, "")),
+    };
+    odd.map(|word| format!("{word:?} is not a word this tool hands to pvenode"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::certificate::Binding;
+    use crate::secret::Secret;
+
+    #[test]
+    fn secrets_are_in_no_word() {
+        let account = CertStep::Account {
+            name: "default".into(),
+            directory: "https://ca.example/dir".into(),
+            contact: "a@example.com".into(),
+            binding: Some(Binding { id: "kid".into(), key: Secret::new("hunter2") }),
+            known: false,
+        };
+        let plugin = CertStep::Plugin {
+            id: "dns".into(),
+            api: "cf".into(),
+            data: Secret::new("CF_Token=hunter2"),
+            delay: 30,
+            known: true,
+        };
+        let upload = CertStep::Upload {
+            path: CertStep::certificate("pve1"),
+            chain: "PEM".into(),
+            key: Secret::new("hunter2"),
+            names: vec!["a.example.com".into()],
+        };
+        for one in [account, plugin, upload] {
+            let (kind, words, data) = step(&one);
+            assert!(!words.join(" ").contains("hunter2"), "{kind}");
+            assert!(data.iter().any(|(ending, text)| *ending == "secret" && text.contains("hunter2")), "{kind}");
+            assert_eq!(forbidden(&one), None, "{kind}");
+            assert!(!format!("{one:?}{}", serde_json::to_string(&one).unwrap()).contains("hunter2"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn odd_words_are_refused() {
+        for name in ["", "-x", "a b", "$(x)", "a;b", "../x/y"] {
+            let step = CertStep::Order {
+                path: CertStep::certificate("pve1"),
+                rehearsal: None,
+                names: vec![name.into()],
+                trusted: true,
+                patience: 1,
+            };
+            assert!(forbidden(&step).is_some(), "{name:?}");
+        }
+    }
+}

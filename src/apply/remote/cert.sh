@@ -1,0 +1,215 @@
+# shellcheck shell=sh
+# Port 8006's certificate, for apply.sh and undo.sh, which have read lib.sh. Every step has the path of one file, saved and
+# put back like any other; beside it: the key of a certificate, the list of authorities, a reload of pveproxy. The key
+# never leaves the node.
+
+# save_cert NUMBER KIND PATH
+save_cert() {
+    mountpoint -q /etc/pve || {
+        echo '/etc/pve is not mounted'
+        return 1
+    }
+    save_path "$1" "$3" || return 1
+    case $2 in
+    cert-order | cert-upload)
+        cert_key=${3%.pem}.key
+        if [ -e "$cert_key" ]; then cp -- "$cert_key" "$DIR/before/$1/key"; else : >"$DIR/before/$1/no-key"; fi
+        ;;
+    esac
+}
+
+# cert_restore ENTRY: what a step replaced, from the entry that saved it.
+cert_restore() {
+    cert_target=$(cat "$1/path") || return 1
+    ! on_pmxcfs "$cert_target" || mountpoint -q /etc/pve || return 1
+    # The key first: pveproxy takes the pair up at its reload.
+    if [ -e "$1/key" ]; then
+        cmp -s "$1/key" "${cert_target%.pem}.key" || put_pmxcfs "$1/key" "${cert_target%.pem}.key" || return 1
+    elif [ -e "$1/no-key" ]; then
+        rm -f "${cert_target%.pem}.key"
+    fi
+    restore_path "$1" || return 1
+    case $cert_target in
+    /usr/local/share/ca-certificates/*) timeout 120 update-ca-certificates --fresh >/dev/null 2>&1 7>&- 8>&- 9>&- || return 1 ;;
+    */pveproxy-ssl.pem) RELOADS="$RELOADS pveproxy.service" ;;
+    esac
+    return 0
+}
+
+# Whether a rollback's entry saved what a step of this kind had left.
+restores_cert() { # BEFORE-ENTRY
+    [ "$(cat "$1/step" 2>/dev/null)" = restore ] || return 1
+    case $(cat "$ROOT/runs/$(sed -n 1p "$1/arguments")/before/$(sed -n 2p "$1/arguments")/step" 2>/dev/null) in
+    cert-*) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# pvenode_call SECONDS WORD…: its standard input is ours; what it says goes to acme.log, the last words to cert_said.
+# What it starts must not inherit our locks.
+pvenode_call() {
+    pvenode_patience=$1
+    shift
+    timeout "$pvenode_patience" pvenode "$@" >"$DIR/acme.log" 2>&1 7>&- 8>&- 9>&-
+    pvenode_status=$?
+    cert_said=$(grep -v -e '^[[:space:]]*$' -e '^Task ' "$DIR/acme.log" | tail -n 4 | one_line)
+    [ "$pvenode_status" != 124 ] || cert_said="no end within $pvenode_patience s; $cert_said"
+    return "$pvenode_status"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_cert_trust() { # PATH
+    put "$DIR/data/$STEP.after" "$1" 0644 root root && timeout 120 update-ca-certificates >/dev/null 2>&1 </dev/null
+}
+
+# pvenode asks: the CA's terms, when it has any; the binding, when the CA wants one.
+# shellcheck disable=SC2317,SC2329
+step_cert_account() { # PATH NAME DIRECTORY CONTACT register|update
+    if [ "$5" = update ]; then
+        pvenode_call 120 acme account update "$2" --contact "$4" </dev/null || {
+            echo "the CA did not take the account's new contact: $cert_said"
+            return 1
+        }
+        return 0
+    fi
+    account_meta=$(timeout 60 pvesh get /cluster/acme/meta --directory "$3" --output-format json 2>&1 </dev/null) || {
+        echo "the CA's directory $3 cannot be read: $(printf '%s' "$account_meta" | tail -n 3 | one_line)"
+        return 1
+    }
+    account_bound=
+    case $(printf '%s' "$account_meta" | tr -d ' \n') in *'"externalAccountRequired":1'* | *'"externalAccountRequired":true'*) account_bound=yes ;; esac
+    if [ -n "$account_bound" ] && [ ! -e "$DIR/data/$STEP.secret" ]; then
+        echo 'the CA wants an external account binding: set cert.acme.eab-id and eab-key'
+        return 1
+    fi
+    {
+        case $account_meta in *'"termsOfService"'*) echo y ;; esac
+        [ -z "$account_bound" ] || cat "$DIR/data/$STEP.secret"
+    } | pvenode_register "$2" "$4" "$3" || {
+        echo "the CA did not register the account: $(cat "$DIR/acme.said")"
+        return 1
+    }
+    rm -f "$DIR/data/$STEP.secret"
+}
+
+# The last part of a pipe has variables of its own.
+# shellcheck disable=SC2317,SC2329
+pvenode_register() { # NAME CONTACT DIRECTORY
+    pvenode_call 180 acme account register "$1" "$2" --directory "$3"
+    register_status=$?
+    printf '%s' "$cert_said" >"$DIR/acme.said"
+    return "$register_status"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_cert_plugin() { # PATH ID API DELAY add|set
+    if [ "$5" = add ]; then
+        pvenode_call 60 acme plugin add dns "$2" --api "$3" --data "$DIR/data/$STEP.secret" --validation-delay "$4" </dev/null
+    else
+        pvenode_call 60 acme plugin set "$2" --api "$3" --data "$DIR/data/$STEP.secret" --validation-delay "$4" </dev/null
+    fi || {
+        echo "PVE did not take the DNS plugin: $cert_said"
+        return 1
+    }
+    rm -f "$DIR/data/$STEP.secret"
+}
+
+# With --force PVE replaces what is there, and only once the CA has issued (PVE/API2/ACME.pm).
+# shellcheck disable=SC2317,SC2329
+cert_order() { # PATIENCE CERTIFICATE-PATH
+    pvenode_call "$1" acme cert order --force 1 </dev/null || {
+        echo "the CA did not issue a certificate, the old one is still served: $(ca_words "$2")$cert_said"
+        return 1
+    }
+}
+
+# PVE names the authorization that failed and not what the CA found wrong, which stands in it (RFC 8555, 7.1.4).
+# shellcheck disable=SC2016,SC2317,SC2329
+ca_words() { # CERTIFICATE-PATH
+    ca_url=$(sed -n "s/^Getting authorization details from '\([^']*\)'\$/\1/p" "$DIR/acme.log" | tail -n 1)
+    [ -n "$ca_url" ] || return 0
+    ca_account=$(sed -n 's/^acme:.*account=\([A-Za-z0-9_-]*\).*/\1/p' "${1%/*}/config" 2>/dev/null)
+    ca_found=$(timeout 30 perl -MPVE::ACME -e '
+        my $acme = PVE::ACME->new("/etc/pve/priv/acme/$ARGV[0]");
+        $acme->load();
+        for my $challenge (@{ $acme->get_authorization($ARGV[1])->{challenges} // [] }) {
+            print "$challenge->{error}->{detail}\n" if $challenge->{error};
+        }' "${ca_account:-default}" "$ca_url" 2>/dev/null </dev/null 7>&- 8>&- 9>&- | tail -n 2 | one_line)
+    [ -z "$ca_found" ] || printf '%s; ' "$ca_found"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_cert_order() { # PATH NAMES trusted|any REHEARSAL PATIENCE
+    if [ -n "$4" ]; then
+        order_config=${1%/*}/config
+        sed "s/^acme: account=[^,]*/acme: account=$4/" "$order_config" >"$DIR/acme.rehearsal" && cp -- "$order_config" "$DIR/acme.config" &&
+            put_pmxcfs "$DIR/acme.rehearsal" "$order_config" || return 1
+        order_error=$(cert_order "$5" "$1")
+        order_status=$?
+        put_pmxcfs "$DIR/acme.config" "$order_config" || return 1
+        [ "$order_status" = 0 ] || {
+            echo "at the staging CA: $order_error"
+            return 1
+        }
+    fi
+    cert_order "$5" "$1" || return 1
+    cert_is_served "$1" "$2" "$3"
+}
+
+# shellcheck disable=SC2317,SC2329
+step_cert_upload() { # PATH NAMES
+    pvenode_call 60 cert set "$DIR/data/$STEP.chain" "$DIR/data/$STEP.secret" --force 1 --restart 1 </dev/null || {
+        echo "PVE did not take the certificate: $cert_said"
+        return 1
+    }
+    rm -f "$DIR/data/$STEP.secret"
+    cert_is_served "$1" "$2" any
+}
+
+cert_fingerprint() { # reads PEM
+    openssl x509 -noout -fingerprint -sha256 2>/dev/null | sed 's/^[^=]*=//'
+}
+
+# A new connection to 8006.
+served_now() {
+    for served_address in $(web_addresses); do
+        OPENSSL_CONF=/dev/null timeout 6 openssl s_client -connect "$served_address:8006" -showcerts </dev/null >"$DIR/served" 2>/dev/null || :
+        ! grep -q '^-----BEGIN CERTIFICATE-----' "$DIR/served" || return 0
+    done
+    return 1
+}
+
+# cert_is_served PATH NAMES trusted|any: pveproxy's old workers serve for some seconds more.
+# shellcheck disable=SC2317,SC2329
+cert_is_served() {
+    served_wanted=$(cert_fingerprint <"$1")
+    served_end=$(($(date +%s) + 60))
+    served_same=0
+    until [ "$served_same" -ge 3 ]; do
+        [ "$(date +%s)" -lt "$served_end" ] || {
+            echo "8006 does not serve the new certificate: $(unit_last_words pveproxy)"
+            return 1
+        }
+        if served_now && [ "$(cert_fingerprint <"$DIR/served")" = "$served_wanted" ]; then
+            served_same=$((served_same + 1))
+        else
+            served_same=0
+            sleep 1
+        fi
+    done
+    openssl x509 -noout -checkend 86400 -in "$DIR/served" >/dev/null 2>&1 || {
+        echo '8006 serves the new certificate, and it ends within a day'
+        return 1
+    }
+    for served_name in $(printf '%s' "$2" | tr , ' '); do
+        openssl x509 -noout -checkhost "$served_name" -in "$DIR/served" 2>/dev/null | grep -q 'does match' || {
+            echo "8006 serves the new certificate, and it is not for $served_name"
+            return 1
+        }
+    done
+    [ "$3" = trusted ] || return 0
+    served_verify=$(sed -n 's/^ *Verify return code: //p' "$DIR/served" | head -n 1)
+    case $served_verify in '0 '*) return 0 ;; esac
+    echo "8006 serves the new certificate, and its chain does not hold: $(printf '%s' "$served_verify" | one_line)"
+    return 1
+}

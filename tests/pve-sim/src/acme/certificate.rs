@@ -1,0 +1,118 @@
+//! The certificate that replaces the node's own.
+
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use openssl::pkey::PKey;
+use openssl::x509::X509;
+
+use super::{Given, account, http01, task, uacme};
+use crate::console::say;
+use crate::files::{text, write_atomic};
+use crate::host::Host;
+
+const THIRTY_DAYS: u32 = 30;
+
+/// Account and names, as the node's configuration has them; names of other plugins than http-01 are not played.
+fn configured(host: &Host) -> anyhow::Result<(String, Vec<String>)> {
+    let (mut account, mut names) = ("default".to_owned(), Vec::new());
+    for line in text(&host.own("config")).lines() {
+        let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with('#')) else { continue };
+        let parts = value.trim().split(',').map(|part| part.split_once('=').unwrap_or(("domain", part)));
+        if key == "acme" {
+            for (name, value) in parts {
+                match name {
+                    "account" => value.clone_into(&mut account),
+                    _ => names.extend(value.split(';').map(str::to_lowercase)),
+                }
+            }
+        } else if key.starts_with("acmedomain") {
+            for (name, value) in parts {
+                match name {
+                    "domain" => names.push(value.to_lowercase()),
+                    "plugin" if value != "standalone" => bail!("plugin '{value}' is not played"),
+                    _ => {}
+                }
+            }
+        }
+    }
+    ensure!(!names.is_empty(), "400 ACME domain list in node configuration is missing!");
+    Ok((account, names))
+}
+
+pub(super) fn order(host: &Host, given: &Given, renew: bool) -> anyhow::Result<u8> {
+    let file = host.own("pveproxy-ssl.pem");
+    if renew {
+        ensure!(file.exists(), "No current (custom) certificate found, please order a new certificate!");
+        let current = X509::from_pem(text(&file).as_bytes())?;
+        let soon = openssl::asn1::Asn1Time::days_from_now(THIRTY_DAYS)?;
+        ensure!(
+            given.flag("force") || *current.not_after() < *soon,
+            "400 Parameter verification failed.\nforce: Certificate does not expire within the next 30 days, and 'force' is not set."
+        );
+    } else {
+        ensure!(
+            given.flag("force") || !file.exists(),
+            "400 Parameter verification failed.\nforce: Custom certificate exists but 'force' is not set."
+        );
+    }
+    let (name, names) = configured(host)?;
+    Ok(task(place(host, &name, &names)))
+}
+
+fn place(host: &Host, name: &str, names: &[String]) -> anyhow::Result<()> {
+    say("Loading ACME account details");
+    let account = account::load(host, name)?;
+    let (url, key) = (account["directory"].as_str().unwrap_or_default(), account["key"].as_str().unwrap_or_default());
+    say("Placing ACME order");
+    let tokens = tempfile::tempdir()?;
+    let server = http01::Server::start(tokens.path())?;
+    let issued = uacme::issue(url, key, names, tokens.path());
+    drop(server);
+    let (chain, key) = issued?;
+    say("\nAll domains validated!\n\nDownloading certificate\nSetting pveproxy certificate and key");
+    install(host, &chain, &key)?;
+    restart()
+}
+
+fn install(host: &Host, chain: &str, key: &str) -> anyhow::Result<()> {
+    let certificate = X509::from_pem(chain.as_bytes())?;
+    let private = PKey::private_key_from_pem(key.as_bytes())?;
+    ensure!(
+        certificate.public_key()?.public_eq(&private),
+        "Setting certificate files failed - key does not match the certificate (chain)"
+    );
+    write_atomic(&host.own("pveproxy-ssl.pem"), chain.as_bytes(), 0o640)?;
+    write_atomic(&host.own("pveproxy-ssl.key"), key.as_bytes(), 0o640)
+}
+
+fn restart() -> anyhow::Result<()> {
+    say("Restarting pveproxy");
+    let status = Command::new("systemctl").args(["reload-or-restart", "pveproxy"]).status()?;
+    ensure!(status.success(), "command 'systemctl reload-or-restart pveproxy' failed");
+    Ok(())
+}
+
+pub(super) fn upload(host: &Host, given: &Given) -> anyhow::Result<u8> {
+    let read = |index: usize| -> anyhow::Result<String> {
+        let path = given.place(index).context("400 not enough arguments")?;
+        std::fs::read_to_string(path).with_context(|| format!("can't open '{path}'"))
+    };
+    let (chain, key) = (read(0)?, read(1)?);
+    ensure!(
+        given.flag("force") || !host.own("pveproxy-ssl.pem").exists(),
+        "Custom certificate file exists but force flag is not set."
+    );
+    install(host, &chain, &key)?;
+    if given.flag("restart") {
+        restart()?;
+    }
+    Ok(0)
+}
+
+pub(super) fn delete(host: &Host) -> anyhow::Result<u8> {
+    for name in ["pveproxy-ssl.pem", "pveproxy-ssl.key"] {
+        let _ = std::fs::remove_file(host.own(name));
+    }
+    Ok(0)
+}
