@@ -137,6 +137,35 @@ pub async fn drive<N: Node, I: Future<Output = ()>>(
     join_all(runs).await
 }
 
+/// Members commit one after the other, so that one may have committed when another fails. A cluster takes a change up as
+/// a whole or not at all: what was committed is taken back, and then says why.
+pub async fn take_back<N: Node>(members: &[Member<'_, N>], outcomes: &mut [Outcome]) {
+    let failed = members.iter().zip(&*outcomes).find(|(_, outcome)| **outcome != Outcome::Committed);
+    let Some(why) = failed.map(|(member, _)| format!("{} did not take the change up", member.name)) else { return };
+    for (member, outcome) in members.iter().zip(outcomes) {
+        if *outcome == Outcome::Committed {
+            *outcome = match undo_committed(member).await {
+                Ok(()) => Outcome::RolledBack { why: why.clone() },
+                Err(error) => {
+                    Outcome::NeedsHands { why: format!("{why}, and the committed run was not undone: {error}") }
+                }
+            };
+        }
+    }
+}
+
+async fn undo_committed<N: Node>(member: &Member<'_, N>) -> Result<(), String> {
+    // The id is ours: digits, letters, a dash.
+    let run = &member.run.id;
+    let text = format!(
+        "timeout 80 systemd-run --quiet --collect --wait --unit=pve-harden-undo-{run} /bin/sh /var/lib/pve-harden/runs/{run}/undo.sh together >/dev/null 2>&1\n\
+         if [ -e /var/lib/pve-harden/runs/{run}/undone ]; then emit undo 0; else emit undo 1; fi\n"
+    );
+    let frames = member.node.run(&Program::new(&text)).await.map_err(|error| error.to_string())?;
+    let undone = frames.iter().any(|frame| frame.name == "undo" && frame.status == 0);
+    if undone { Ok(()) } else { Err("its undo did not end; run /usr/local/sbin/pve-harden-undo there".into()) }
+}
+
 /// The choreography, and a bell for those who wait.
 struct Conductor {
     choreography: RefCell<Choreography>,
@@ -314,8 +343,8 @@ mod tests {
         }
     }
 
-    async fn all(nodes: &[Fake]) -> Vec<Outcome> {
-        let members: Vec<Member<'_, Fake>> = nodes
+    fn members(nodes: &[Fake]) -> Vec<Member<'_, Fake>> {
+        nodes
             .iter()
             .map(|node| Member {
                 name: node.name.into(),
@@ -323,8 +352,11 @@ mod tests {
                 program: Program::new(""),
                 run: Run { id: "20260101T000000Z-0001".into(), login: Login::Anybody, manual: false, web: true },
             })
-            .collect();
-        drive(&members, std::future::pending::<()>, |_, _| ()).await
+            .collect()
+    }
+
+    async fn all(nodes: &[Fake]) -> Vec<Outcome> {
+        drive(&members(nodes), std::future::pending::<()>, |_, _| ()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -337,6 +369,24 @@ mod tests {
         assert!(place("pve1 gate proved 500") < place("pve2 proof firewall 60"), "{log:#?}");
         assert!(place("pve2 gate proved 500") < place("pve3 proof firewall 60"), "{log:#?}");
         assert!(place("pve3 committed ops") < place("pve1 committed ops"), "{log:#?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_committed_is_taken_back_when_another_failed() {
+        let log = Rc::default();
+        let nodes = ["pve1", "pve2"].map(|name| Fake::new(name, &log));
+        let members = members(&nodes);
+        let failed = Outcome::RolledBack { why: "no quorum".into() };
+        let mut outcomes = [failed.clone(), Outcome::Committed];
+        take_back(&members, &mut outcomes).await;
+        // The fake node answers nothing of the kind.
+        let why = "pve1 did not take the change up, and the committed run was not undone: its undo did not end; run \
+                   /usr/local/sbin/pve-harden-undo there";
+        assert_eq!(outcomes, [failed, Outcome::NeedsHands { why: why.into() }]);
+        assert_eq!((nodes[0].undo.get(), nodes[1].undo.get()), (0, 1));
+        let mut outcomes = [Outcome::Committed, Outcome::Committed];
+        take_back(&members, &mut outcomes).await;
+        assert_eq!(outcomes, [Outcome::Committed, Outcome::Committed]);
     }
 
     #[tokio::test(start_paused = true)]

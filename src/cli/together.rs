@@ -172,7 +172,7 @@ impl Round<'_> {
                 (member.ready.plan.node.as_str(), RefCell::new(teller))
             })
             .collect();
-        cluster::drive(
+        let mut outcomes = cluster::drive(
             &members,
             || self.stop.clone().wait(),
             |name, entry| {
@@ -181,7 +181,9 @@ impl Round<'_> {
                 }
             },
         )
-        .await
+        .await;
+        cluster::take_back(&members, &mut outcomes).await;
+        outcomes
     }
 
     async fn conclude(

@@ -346,6 +346,7 @@ write_file() { # SOURCE|absent PATH [MODE OWNER GROUP]
         write_digest=absent
         [ "$1" = absent ] || write_digest=$(file_digest "$1")
         about_to_write "$2" "$write_digest" || return 1
+        [ -d "$FIREWALL_FOLDER" ] || { : >"$DIR/firewall/made-folder" && sync "$DIR/firewall"; } || return 1
     fi
     if [ "$1" = absent ]; then remove_path "$2"; else put "$@"; fi
 }
@@ -598,7 +599,7 @@ step_unit() { # UNIT VERB
     fi
     # Active and hanging is what a wrong setting makes of it.
     if [ "$1" = pveproxy.service ] && [ -e "$DIR/baseline.web" ]; then
-        web_settles || {
+        if [ "$2" = reload ]; then web_settles_after_reload; else web_settles; fi || {
             echo "port 8006 does not answer any more: $(unit_last_words pveproxy)"
             return 1
         }

@@ -58,6 +58,8 @@ booted() {
     [ -d /run/systemd/system ]
 }
 
+FIREWALL_FOLDER=/etc/pve/firewall
+
 on_pmxcfs() { # PATH
     case $1 in /etc/pve/*) return 0 ;; *) return 1 ;; esac
 }
@@ -204,6 +206,9 @@ put_pmxcfs() { # SOURCE PATH
         echo '/etc/pve is not mounted' >&2
         return 1
     }
+    # PVE makes it when the first file is written through its API; a fresh node has none (pve-firewall src/PVE/Firewall.pm
+    # save_clusterfw_conf).
+    [ "${2%/*}" != "$FIREWALL_FOLDER" ] || [ -d "$FIREWALL_FOLDER" ] || mkdir "$FIREWALL_FOLDER" || return 1
     cat "$1" >"$2.pve-harden.new" && sync "$2.pve-harden.new" && mv -T "$2.pve-harden.new" "$2" && return 0
     rm -f "$2.pve-harden.new" 2>/dev/null
     return 1
@@ -269,7 +274,10 @@ restore_path() { # BEFORE-ENTRY-DIR
         if [ -d "$restore_target" ] && [ ! -L "$restore_target" ]; then
             remove_folder "$restore_target" 2>/dev/null || echo "$restore_target is not empty and stays" >&2
         else
-            remove_path "$restore_target"
+            remove_path "$restore_target" || return 1
+            if [ "${restore_target%/*}" = "$FIREWALL_FOLDER" ] && [ -e "${1%/before/*}/firewall/made-folder" ]; then
+                rmdir "$FIREWALL_FOLDER" 2>/dev/null || true
+            fi
         fi
         ;;
     dir)

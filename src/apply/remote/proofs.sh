@@ -34,6 +34,22 @@ web_settles() {
     done
 }
 
+# A reload answers at once and proves nothing: workers with the old settings go on for five seconds and more, and what is
+# wrong with the new ones shows after that (pve-common src/PVE/Daemon.pm, leave_children_open_on_reload).
+web_settles_after_reload() {
+    reload_start=$(date +%s)
+    reload_good=0
+    until [ "$reload_good" -ge 3 ]; do
+        [ "$(date +%s)" -lt "$((reload_start + 30))" ] || return 1
+        sleep 1
+        if ! web_answers; then
+            reload_good=0
+        elif [ "$(date +%s)" -gt "$((reload_start + 6))" ]; then
+            reload_good=$((reload_good + 1))
+        fi
+    done
+}
+
 # what_broke: names what answered before the first change and does not now, or what the firewall's proof says is wrong;
 # nothing when all is well.
 what_broke() {

@@ -3,6 +3,7 @@
 # neither the network nor pve-harden nor, for local files, quorum.
 #
 #   undo.sh guard|failure|operator|console|exit     the whole run
+#   undo.sh together                                the whole run, also a committed one: the other members undid theirs
 #   undo.sh boot-local|boot-pve                     the same in two steps while the node boots
 #   undo.sh step RUN NUMBER BY                      one step of RUN, as part of the rollback run in folder BY
 
@@ -42,7 +43,7 @@ claim() {
         ;;
     undoing) ;;
     committed)
-        [ "$MODE" = console ] || return 1
+        [ "$MODE" = console ] || [ "$MODE" = together ] || return 1
         # The node may lose power in the middle of this as well.
         install_boot_units
         move_outcome committed undoing && first_to_undo

@@ -31,12 +31,14 @@ async fn a_pveproxy_that_hangs_is_put_back() {
     let before = state(&lab, "pve1");
     let way = Way::to(&lab, "pve1").await;
     // Active, and every connection hangs; and one that does not start at all.
-    for (number, content, word) in [
-        (1, "CIPHERS=\"NOSUCH\"\n", "port 8006 does not answer"),
-        (2, "POLICY=\"nonsense\"\n", "pveproxy.service failed"),
+    for (number, content, verb, word) in [
+        (1, "CIPHERS=\"NOSUCH\"\n", UnitVerb::TryRestart, "port 8006 does not answer"),
+        (2, "POLICY=\"nonsense\"\n", UnitVerb::TryRestart, "pveproxy.service failed"),
+        // The reload itself succeeds, and the old workers answer for a while.
+        (3, "CIPHERS=\"NOSUCH\"\n", UnitVerb::Reload, "port 8006 does not answer"),
+        (4, "POLICY=\"nonsense\"\n", UnitVerb::Reload, "port 8006 does not answer"),
     ] {
-        let changes =
-            vec![local_file("/etc/default/pveproxy", content), unit("pveproxy.service", UnitVerb::TryRestart)];
+        let changes = vec![local_file("/etc/default/pveproxy", content), unit("pveproxy.service", verb)];
         let outcome = way.drive(&plan("pve1", changes), &order("pve1", number, 60, false), |_| ()).await;
         rolled_back(&outcome, &lab, word);
         assert_as_before(&lab, "pve1", &before);

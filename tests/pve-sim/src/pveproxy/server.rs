@@ -52,6 +52,9 @@ impl State {
     }
 }
 
+/// How long workers with the old settings go on after a reload.
+const OLD_WORKERS: Duration = Duration::from_millis(5500);
+
 /// Serves until SIGTERM.
 pub fn run() -> anyhow::Result<u8> {
     let _ = rustix::thread::set_name(c"pveproxy");
@@ -73,6 +76,7 @@ async fn serve() -> anyhow::Result<u8> {
     let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
     daemon::ready();
     LOG.info("starting server");
+    let mut due = None;
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -80,10 +84,14 @@ async fn serve() -> anyhow::Result<u8> {
                     tokio::spawn(connection(stream, client.ip(), current(&state)));
                 }
             }
-            _ = hangup.recv() => match State::load(&host) {
+            _ = hangup.recv() => {
+                LOG.info("received signal HUP");
+                due = Some(tokio::time::Instant::now() + OLD_WORKERS);
+            }
+            () = until(due) => match State::load(&host) {
                 Ok(fresh) => {
                     *state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
-                    LOG.info("received signal HUP");
+                    due = None;
                 }
                 Err(reason) => {
                     LOG.log(Severity::Error, &format!("start failed - {reason}"));
@@ -95,6 +103,13 @@ async fn serve() -> anyhow::Result<u8> {
                 return Ok(0);
             }
         }
+    }
+}
+
+async fn until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
