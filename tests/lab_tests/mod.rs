@@ -2,6 +2,7 @@
 
 mod access;
 mod bruteforce;
+mod certificates;
 mod enforcement;
 mod expiry;
 mod faults;
