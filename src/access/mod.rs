@@ -2,11 +2,13 @@
 //!
 //! [`effective`] answers what somebody may do on a path, [`model`] what a call makes of a configuration and what takes
 //! it back, [`wanted`] which calls lead from what is there to what is wanted, [`difference`] who gains and loses by
-//! that, [`matrix`] and [`review`] what a person looks at, [`tokens`] how a token lives.
+//! that, [`matrix`] and [`review`] what a person looks at, [`tokens`] how a token lives,
+//! [`lock`] what an incident takes away.
 
 pub mod difference;
 pub mod effective;
 pub mod lifetime;
+pub mod lock;
 pub mod matrix;
 pub mod model;
 pub mod review;

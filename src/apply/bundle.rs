@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::questions;
 use super::steps::{self, Steps, Stops};
+use crate::change::access::Locked;
 use crate::change::{Action, FileChange};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Expect, FirewallPart, Plan, Proof};
@@ -70,6 +71,9 @@ pub struct Meta {
     /// Runs this one undoes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undoes: Vec<String>,
+    /// What `access lock` found of the user it locks, and what `access unlock` gave back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<Locked>,
 }
 
 /// How long the node waits before it undoes the run by itself, and for whom.

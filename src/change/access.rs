@@ -213,6 +213,34 @@ pub struct Grants {
     pub subjects: BTreeSet<String>,
 }
 
+/// What a lock found of a user: kept with its run, so that it can be given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    /// `user@realm`.
+    pub user: String,
+    /// Was enabled.
+    pub enabled: bool,
+    /// Groups.
+    pub groups: BTreeSet<String>,
+    /// Own ACL entries.
+    pub rights: Vec<Right>,
+    /// Tokens, which are gone for good.
+    pub tokens: Vec<String>,
+    /// The Linux account that was locked with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linux: Option<String>,
+}
+
+/// ACL entries of one path with one propagation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Right {
+    /// Where, whom, what.
+    #[serde(flatten)]
+    pub grants: Grants,
+    /// Also below the path.
+    pub propagate: bool,
+}
+
 impl AccessCall {
     /// Order in which calls find what they need: what others refer to comes first and goes last.
     pub const fn rank(&self) -> u8 {

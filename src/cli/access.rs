@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::args::{Connection, Wanted};
 use super::connect::{Connector, is_pve};
+use super::incident;
 use super::nodes::{self, Archive};
 use super::output::{Output, write_private};
 use super::settings::Settings;
@@ -33,6 +34,10 @@ enum Verb {
     Matrix(Matrix),
     /// Name what must be looked at; exit 1 when there is something
     Review(Review),
+    /// Take away at once what a user may do, and write down what was done with the account
+    Lock(Box<incident::Lock>),
+    /// Give a locked user back what can be given back
+    Unlock(Box<incident::Unlock>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -93,6 +98,13 @@ enum ReviewFormat {
     Json,
 }
 
+impl AccessArgs {
+    /// Whether the verb changes a node: a run follows its own signals.
+    pub const fn changes(&self) -> bool {
+        matches!(self.verb, Verb::Lock(_) | Verb::Unlock(_))
+    }
+}
+
 /// Runs the verb.
 pub async fn run(args: AccessArgs, output: Output) -> Result<u8> {
     match args.verb {
@@ -110,6 +122,8 @@ pub async fn run(args: AccessArgs, output: Output) -> Result<u8> {
             let read = read(&args.source, output).await?;
             review(&args, &read, output)
         }
+        Verb::Lock(args) => Box::pin(incident::lock(*args, output)).await,
+        Verb::Unlock(args) => Box::pin(incident::unlock(*args, output)).await,
     }
 }
 

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use super::access::AccessArgs;
 use super::init::InitArgs;
+use super::key::KeyArgs;
 use super::profile::ProfileArgs;
 use super::token::TokenArgs;
 use crate::controls::Severity;
@@ -65,6 +66,8 @@ pub enum Verb {
     Access(AccessArgs),
     /// List, make, rotate and revoke API tokens; their secrets go straight into sinks
     Token(TokenArgs),
+    /// Make SSH keys for people, and put a new one in place of an old one
+    Key(KeyArgs),
     /// Record what a node says, without secrets, for `plan --capture` and `check --capture`
     Capture(Capture),
     /// Judge, show and list profiles, and print schemas

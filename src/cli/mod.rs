@@ -10,7 +10,9 @@ pub mod connect;
 mod explain;
 mod fleet;
 mod history;
+mod incident;
 pub mod init;
+mod key;
 mod keys;
 mod man;
 pub mod nodes;
@@ -22,6 +24,7 @@ mod rollback;
 mod rolling;
 mod run;
 pub mod settings;
+mod task;
 mod terminal;
 mod together;
 mod token;
@@ -62,9 +65,11 @@ fn run(verb: Verb, output: Output) -> Result<u8> {
         private_files();
     }
     match verb {
+        Verb::Access(args) if args.changes() => on_runtime(access::run(args, output)),
         Verb::Access(args) => read_only(access::run(args, output)),
         Verb::Token(args) if args.changes() => on_runtime(token::run(args, output)),
         Verb::Token(args) => read_only(token::run(args, output)),
+        Verb::Key(args) => on_runtime(key::run(args, output)),
         Verb::Plan(args) => read_only(plan::run(args, output)),
         Verb::Check(args) => read_only(check::run(args, output)),
         Verb::Capture(args) => read_only(capture::run(args, output)),

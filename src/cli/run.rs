@@ -152,6 +152,7 @@ pub fn order(policy: &Policy, facts: &Facts, login: &str, intent: &Intent) -> Re
             started: now,
             changes: intent.changes.clone(),
             undoes: intent.undoes.clone(),
+            locked: None,
         },
         windows: Windows {
             stage: run.stage_window,

@@ -263,6 +263,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &access::TOKENS,
     &access::REALMS,
     &access::LEFTOVERS,
+    &access::SECOND_FACTORS,
     &firewall::MANAGEMENT,
     &firewall::COROSYNC,
     &firewall::SERVICES,

@@ -23,6 +23,7 @@ pub mod standing;
 mod system;
 #[cfg(test)]
 mod tests;
+pub mod timeline;
 pub mod watch;
 
 pub use access::{AccessFacts, Factors};

@@ -14,6 +14,7 @@ mod permissions;
 pub mod reach;
 pub mod seal;
 mod select;
+mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod upgrade;
@@ -21,6 +22,7 @@ pub mod upgrade;
 pub use build::{ask, build, narrowed, packages, reads};
 pub use firewall_parts::{FirewallPart, firewall_parts};
 pub use select::{Selection, unknown};
+pub use task::task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -2,6 +2,7 @@
 
 mod check;
 mod formats;
+mod key;
 mod page;
 mod plan;
 mod profile;

@@ -19,6 +19,7 @@ fn help_names_every_verb_and_the_exit_codes() {
       history      List the runs a node remembers
       access       Show who may do what in PVE, and what must be looked at
       token        List, make, rotate and revoke API tokens; their secrets go straight into sinks
+      key          Make SSH keys for people, and put a new one in place of an old one
       capture      Record what a node says, without secrets, for `plan --capture` and `check --capture`
       profile      Judge, show and list profiles, and print schemas
       init         Write a first site file: nodes, management networks, administrators

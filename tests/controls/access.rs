@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pve_harden::change::Change;
 use pve_harden::controls::{Status, Verdict};
-use pve_harden::facts::{Facts, Reading};
+use pve_harden::facts::{Factors, Facts, Reading};
 use pve_harden::profile::policy::{AccessMode, Policy, WantedRealm};
 use pve_harden::pve::privileges::Catalogue;
 use pve_harden::pve::{domains, user_cfg};
@@ -243,4 +243,58 @@ fn the_matrix_of_the_teams_is_the_table_of_its_description() {
             ("root@pam", "Administrator", "/"),
         ]
     );
+}
+
+/// Wants nothing: nobody can be enrolled from outside.
+#[test]
+fn second_factors() {
+    let id = "access.second-factors";
+    let mut policy = policy("baseline");
+    policy.profile.access.second_factors.enabled = true;
+    policy.profile.access.second_factors.except = vec!["svc@pve".into()];
+    let text = "user:root@pam:1:0::::::\nuser:amy@pve:1:0::::::\nuser:key@pve:1:0::::::\nuser:svc@pve:1:0::::::\n\
+                user:off@pve:0:0::::::\nuser:past@pve:1:5::::::\nuser:paper@pve:1:0::::::\n";
+    let mut facts = with(text);
+    facts.access.realms = Reading::Known(domains::parse("pve: pve\n\ttfa type=oath\n"));
+    let factors =
+        |kinds: &[&str]| Factors { kinds: kinds.iter().map(|kind| ((*kind).to_owned(), 1)).collect(), locked: false };
+    let mut all: std::collections::BTreeMap<String, Factors> = [
+        ("amy@pve", factors(&["totp", "recovery"])),
+        ("key@pve", factors(&["webauthn"])),
+        ("paper@pve", factors(&["recovery"])),
+    ]
+    .into_iter()
+    .map(|(name, factors)| (name.to_owned(), factors))
+    .collect();
+    facts.access.factors = Reading::Known(all.clone());
+    let found = control(id).evaluate(&facts, &policy);
+    snapshot(id, "differs", &show::verdict(&found));
+    assert!(changes(&found).is_empty());
+
+    for name in ["root@pam", "key@pve", "paper@pve"] {
+        all.insert(name.into(), factors(&["totp"]));
+    }
+    facts.access.factors = Reading::Known(all);
+    let right = control(id).evaluate(&facts, &policy);
+    snapshot(id, "compliant", &show::verdict(&right));
+    assert_eq!(right.status, Status::Compliant);
+
+    facts.access.factors = refused();
+    let blind = control(id).evaluate(&facts, &policy);
+    snapshot(id, "unreadable", &show::verdict(&blind));
+    assert!(matches!(blind.status, Status::Unknown { .. }));
+}
+
+/// A lock and what gives it back, as the words of calls that PVE's schema knows.
+#[test]
+fn locking_is_made_of_calls_that_pve_takes() {
+    let text = "user:root@pam:1:0::::::\nuser:it's eve!@pve:1:0::::::\nuser:o'neil!x@pve:1:0::::::\ntoken:o'neil!x@pve!ci:0:1::\n\
+                group:ops:o'neil!x@pve::\nacl:1:/:o'neil!x@pve:Administrator:\nacl:0:/vms:o'neil!x@pve!ci:PVEAuditor:\n";
+    let config = user_cfg::parse(text, Catalogue::of(9));
+    let (steps, locked) = pve_harden::access::lock::lock(&config, Catalogue::of(9), "o'neil!x@pve", 10).unwrap();
+    let mut after = config.clone();
+    steps.iter().for_each(|step| pve_harden::access::model::apply(&mut after, &step.call));
+    let (back, _) = pve_harden::access::lock::unlock(&after, &locked).unwrap();
+    let calls = steps.iter().chain(&back).flat_map(|step| std::iter::once(&step.call).chain(&step.undo));
+    super::access_calls::all_taken(calls);
 }

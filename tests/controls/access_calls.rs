@@ -86,6 +86,13 @@ fn unfit(property: &Value, value: &str) -> Option<String> {
     (value.chars().count() as u64 > longest).then(|| "too long".to_owned())
 }
 
+/// Panics with the first call that PVE's schema would refuse.
+pub fn all_taken<'a>(calls: impl IntoIterator<Item = &'a AccessCall>) {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let refused: Vec<String> = calls.into_iter().filter_map(|call| refused(&schema, call)).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
 fn words(words: &[&str]) -> BTreeSet<String> {
     words.iter().map(ToString::to_string).collect()
 }

@@ -9,6 +9,7 @@ mod faults;
 mod firewall;
 mod fleet;
 mod homes;
+mod identities;
 mod input;
 mod packages;
 mod passwords;

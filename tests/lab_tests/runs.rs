@@ -115,6 +115,7 @@ fn order(id: &str, verb: &str, commit: u32) -> Order {
             started: Timestamp::now(),
             changes: Vec::new(),
             undoes: Vec::new(),
+            locked: None,
         },
         windows: Windows { stage: 60, packages: 120, commit, manual: false },
         admins: vec!["ops".into()],

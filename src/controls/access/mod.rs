@@ -1,7 +1,10 @@
 //! `access.*`: PVE's users, groups, roles, pools, rights, tokens and realms. What to do is computed by
 //! [`crate::access::wanted`]; here it becomes verdicts.
 
+mod factors;
 mod metas;
+
+pub use factors::SECOND_FACTORS;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,6 +7,7 @@ mod leaver;
 mod password;
 mod person;
 mod root_password;
+pub mod rotation;
 mod sudoers;
 #[cfg(test)]
 mod tests;

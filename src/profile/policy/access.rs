@@ -24,6 +24,8 @@ pub struct AccessPolicy {
     pub realms: RealmPolicy,
     /// What PVE ignores in user.cfg, and rights that wait for a name.
     pub leftovers: LeftoverPolicy,
+    /// Who has a second factor.
+    pub second_factors: SecondFactorPolicy,
     /// Roles that shall be there.
     pub role: Vec<WantedRole>,
     /// Groups that shall be there.
@@ -88,6 +90,16 @@ pub struct RealmPolicy {
 pub struct LeftoverPolicy {
     /// Part of the policy.
     pub enabled: bool,
+}
+
+/// `[access.second-factors]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SecondFactorPolicy {
+    /// Part of the policy.
+    pub enabled: bool,
+    /// Users who need none: service accounts that only have tokens.
+    pub except: Vec<String>,
 }
 
 /// `[[access.role]]`: exactly these privileges.

@@ -99,6 +99,7 @@ pub fn order(node: &str, number: u32, commit: u32, manual: bool) -> Order {
             started: Timestamp::now(),
             changes: Vec::new(),
             undoes: Vec::new(),
+            locked: None,
         },
         windows: Windows { stage: 60, packages: 120, commit, manual },
         admins: vec!["ops".into()],
