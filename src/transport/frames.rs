@@ -52,6 +52,8 @@ impl Limits {
 
 /// Longest header line that can be right.
 const HEADER: usize = 512;
+/// Room that stays in the buffer after a large frame.
+const KEPT: usize = 64 << 10;
 /// How much of a wrong line is shown.
 const SHOWN: usize = 80;
 
@@ -191,9 +193,10 @@ impl Parser {
         if self.buffer[header.length] != b'\n' {
             return Err(Error::Garbage(format!("the answer {} is longer than it says", header.name)));
         }
-        let rest = self.buffer.split_off(header.length + 1);
-        let mut body = std::mem::replace(&mut self.buffer, rest);
-        body.truncate(header.length);
+        // A body of its own size: bodies are kept, and the buffer holds many.
+        let mut body = self.buffer[..header.length].to_vec();
+        self.buffer.drain(..=header.length);
+        self.buffer.shrink_to(KEPT);
         if header.base64 {
             body = STANDARD
                 .decode(&body)
@@ -258,6 +261,16 @@ mod tests {
         ("[a-z./_-]{1,20}", any::<i32>(), proptest::collection::vec(any::<u8>(), 0..60))
             .prop_filter("end is the last frame's name", |(name, ..)| name != "end")
             .prop_map(|(name, status, body)| Frame { name, status, body })
+    }
+
+    #[test]
+    fn what_is_kept_of_many_answers_in_one_chunk_is_not_larger_than_they_are() {
+        let frames: Vec<Frame> =
+            (0..200).map(|n| Frame { name: format!("f{n}"), status: 0, body: vec![b'x'; 300] }).collect();
+        let got = parser(Limits::default()).push(&wire(&frames)).unwrap();
+        assert_eq!(got, frames);
+        let room: usize = got.iter().map(|frame| frame.body.capacity()).sum();
+        assert!(room <= 2 * 200 * 300, "{room}");
     }
 
     proptest! {
