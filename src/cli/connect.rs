@@ -98,7 +98,8 @@ impl Connector {
             match read(&connection, policy).await {
                 Ok((capture, facts)) => {
                     self.tell(&host.name, What::Captured { milliseconds: started.elapsed().as_millis() });
-                    let operator = Operator { key_fingerprints: held, ..Operator::default() };
+                    let algorithms = keys::offered(policy, &self.options).await;
+                    let operator = Operator { key_fingerprints: held, algorithms, ..Operator::default() };
                     return Ok(Node { connection, capture, facts, operator });
                 }
                 // An account that was there before the first run: the next login may do what this one may not.

@@ -1,6 +1,6 @@
 //! Which private keys this operator can use: the agent's, and the identity files ssh would offer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,10 +33,21 @@ pub async fn held(policy: &Policy, connection: &args::Connection) -> BTreeSet<St
     held
 }
 
+/// What this operator's ssh offers this node as an administrator: keyword → names.
+pub async fn offered(policy: &Policy, connection: &args::Connection) -> BTreeMap<String, BTreeSet<String>> {
+    let host = &policy.host;
+    let user = policy.site.admins.first().map(|admin| &admin.name).or(host.user.as_ref());
+    match user {
+        Some(user) => ssh_settings(host, user, connection).await.algorithms,
+        None => BTreeMap::new(),
+    }
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct SshSettings {
     identities: Vec<PathBuf>,
     agent: Option<String>,
+    algorithms: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// `ssh -G`: identity files and agent socket as the operator's ssh configuration sets them for this login. Contacts
@@ -61,6 +72,9 @@ fn parse_settings(output: &str, home: Option<&Path>) -> SshSettings {
             "identityfile" if value != "none" => settings.identities.push(expand(value, home)),
             "identityagent" if !matches!(value, "SSH_AUTH_SOCK" | "none") => {
                 settings.agent = Some(expand(value, home).to_string_lossy().into_owned());
+            }
+            "kexalgorithms" | "ciphers" | "hostkeyalgorithms" => {
+                settings.algorithms.insert(keyword.to_owned(), value.split(',').map(str::to_owned).collect());
             }
             _ => {}
         }
@@ -119,6 +133,12 @@ mod tests {
         assert_eq!(settings.identities, [PathBuf::from("/home/me/.ssh/id_ed25519"), PathBuf::from("/keys/x")]);
         assert_eq!(settings.agent.as_deref(), Some("/home/me/agent.sock"));
         assert_eq!(parse_settings("identityagent SSH_AUTH_SOCK\n", None), SshSettings::default());
+        let algorithms = parse_settings("kexalgorithms a,b@c\nciphers d\nmacs e\n", None).algorithms;
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
+        assert_eq!(
+            algorithms,
+            [("ciphers".into(), list(&["d"])), ("kexalgorithms".into(), list(&["a", "b@c"]))].into()
+        );
     }
 
     #[test]

@@ -58,19 +58,51 @@ pub(super) fn logins(sections: Sections<'_>) -> Reading<Vec<Login>> {
 
 /// `zone +0200`, then dpkg's own lines in local time: `DATE TIME VERB PACKAGE:ARCH FROM TO`.
 pub(super) fn package_events(sections: Sections<'_>) -> Reading<Vec<PackageEvent>> {
+    let apt = sections.parse("apt-history", |text| Ok(apt_runs(text)));
+    let apt = apt.known().map(Vec::as_slice).unwrap_or_default();
     sections.parse("dpkg-log", |text| {
-        let mut lines = text.lines();
-        let zone = lines.next().and_then(|line| line.strip_prefix("zone ")).ok_or("no time zone")?;
+        let (zone, lines) = zoned(text).ok_or("no time zone")?;
         let event = |line: &str| {
             let fields: Vec<&str> = line.split(' ').collect();
             let &[date, time, verb, package, from, to] = fields.as_slice() else { return None };
-            let at = Zoned::strptime("%Y-%m-%d %H:%M:%S %z", format!("{date} {time} {zone}")).ok()?;
-            let at = at.timestamp().as_second();
+            let at = seconds(&format!("{date} {time}"), zone)?;
             let package = package.split(':').next()?.to_owned();
-            Some(PackageEvent { at, verb: verb.into(), package, from: from.into(), to: to.into() })
+            let run = apt.iter().rfind(|run| run.start <= at && at <= run.end);
+            let (command, by) = run.map(|run| (run.command.clone(), run.by.clone())).unwrap_or_default();
+            Some(PackageEvent { at, verb: verb.into(), package, from: from.into(), to: to.into(), command, by })
         };
         Ok(lines.filter_map(event).collect())
     })
+}
+
+/// A run of apt.
+struct AptRun {
+    start: i64,
+    end: i64,
+    by: Option<String>,
+    command: Option<String>,
+}
+
+/// `zone +0200`, then `START\tEND\tWHO\tCOMMAND`; a line that is none is passed over, as dpkg's log has the same events.
+fn apt_runs(text: &str) -> Vec<AptRun> {
+    let Some((zone, lines)) = zoned(text) else { return Vec::new() };
+    let run = |line: &str| {
+        let mut fields = line.splitn(4, '\t');
+        let (start, end) = (seconds(fields.next()?, zone)?, seconds(fields.next()?, zone)?);
+        let mut word = || fields.next().filter(|word| !word.is_empty()).map(str::to_owned);
+        Some(AptRun { start, end, by: word(), command: word() })
+    };
+    lines.filter_map(run).collect()
+}
+
+fn zoned(text: &str) -> Option<(&str, std::str::Lines<'_>)> {
+    let mut lines = text.lines();
+    Some((lines.next()?.strip_prefix("zone ")?, lines))
+}
+
+fn seconds(local: &str, zone: &str) -> Option<i64> {
+    let at = Zoned::strptime("%Y-%m-%d %H:%M:%S %z", format!("{local} {zone}")).ok()?;
+    Some(at.timestamp().as_second())
 }
 
 /// Runs by id; ids sort by time. Their files are taken out of `files`, as nothing else asks for them.
@@ -113,5 +145,23 @@ fn run(files: &BTreeMap<String, Reading<FileFact>>, id: &str) -> Result<Option<R
     };
     // Without a name the run is between two of them, or its folder is broken: nothing is over.
     let outcome = (*OUTCOMES.iter().find(there).unwrap_or(&"open")).to_owned();
-    Ok(Some(RunFact { id: id.to_owned(), outcome, meta, state: json("state.json")? }))
+    let closed = files.get(&format!("{RUNS}{id}/state.json")).and_then(Reading::known).and_then(|file| file.modified);
+    Ok(Some(RunFact { id: id.to_owned(), outcome, meta, state: json("state.json")?, closed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apts_history_is_times_people_and_command_lines() {
+        let text = "zone +0200\n2026-06-01 02:00:00\t2026-06-01 02:00:09\teve\tapt-get remove a\tb\nnonsense\n\
+            2026-06-01 03:00:00\t2026-06-01 03:00:01\t\tapt upgrade\n";
+        let runs = apt_runs(text);
+        assert_eq!(runs.len(), 2);
+        assert_eq!((runs[0].start, runs[0].end - runs[0].start), (1_780_272_000, 9));
+        assert_eq!((runs[0].by.as_deref(), runs[0].command.as_deref()), (Some("eve"), Some("apt-get remove a\tb")));
+        assert_eq!((runs[1].by.as_deref(), runs[1].command.as_deref()), (None, Some("apt upgrade")));
+        assert!(apt_runs("").is_empty() && apt_runs("zone\n").is_empty());
+    }
 }

@@ -152,6 +152,9 @@ pub struct RunFact {
     pub meta: serde_json::Value,
     /// state.json as written at commit: managed object → digest.
     pub state: Option<serde_json::Value>,
+    /// When state.json was written, seconds since 1970: what the run itself did is over.
+    #[serde(default)]
+    pub closed: Option<i64>,
 }
 
 /// A login over SSH.
@@ -165,7 +168,7 @@ pub struct Login {
     pub last: i64,
 }
 
-/// A line of dpkg's log.
+/// A line of dpkg's log, with what apt remembers of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageEvent {
     /// Seconds since 1970.
@@ -178,4 +181,10 @@ pub struct PackageEvent {
     pub from: String,
     /// Version after.
     pub to: String,
+    /// The command line that apt wrote down for this time.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Who was behind it, when that was not root (`Requested-By`).
+    #[serde(default)]
+    pub by: Option<String>,
 }

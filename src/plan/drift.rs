@@ -1,10 +1,14 @@
 //! Who changed what since the last run: the most likely cause of each difference, by what the node itself remembers.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, notes};
+use crate::change::Action;
+use crate::controls::Status;
 use crate::facts::{Facts, PackageEvent, RunFact};
 use crate::profile::policy::Policy;
 
@@ -84,7 +88,8 @@ pub fn drift(facts: &Facts, policy: &Policy, plan: &Plan) -> Vec<Drift> {
         let paths = change.action.touches();
         let one = match paths.iter().find(|path| notes::still_left(run, plan, path) == Some(false)) {
             Some(path) => changed(facts, run, path),
-            None => unchanged(facts, policy, run, paths.first().copied()),
+            None => removed(facts, run, &change.action)
+                .unwrap_or_else(|| unchanged(facts, policy, run, paths.first().copied())),
         };
         for control in &change.controls {
             let (path, (by, because)) = (one.0.clone(), one.1.clone());
@@ -94,10 +99,44 @@ pub fn drift(facts: &Facts, policy: &Policy, plan: &Plan) -> Vec<Drift> {
             }
         }
     }
+    found.extend(foreign(facts, run, plan));
     found
 }
 
+/// Files of others that a control names because they win over ours: those that are newer than the run.
+fn foreign(facts: &Facts, run: &RunFact, plan: &Plan) -> Vec<Drift> {
+    let mut found = Vec::new();
+    for (control, verdict) in &plan.verdicts {
+        let Status::Differs { changes, advice: Some(advice) } = &verdict.status else { continue };
+        let managed = |path: &str| changes.iter().any(|change| change.action.touches().contains(&path));
+        let words = advice.split([' ', ':', ',', ';', '`', '(', ')']).filter(|word| word.starts_with("/etc/"));
+        for path in words.collect::<BTreeSet<&str>>().into_iter().filter(|path| !managed(path)) {
+            let modified = facts.file(path).known().and_then(|file| file.modified);
+            if modified.is_none_or(|at| started(run).is_none_or(|started| at < started)) || of_the_run(run, path) {
+                continue;
+            }
+            let (path, (by, because)) = changed(facts, run, path);
+            found.push(Drift { control: control.clone(), path, by, because });
+        }
+    }
+    found
+}
+
+/// Whether the run left this file.
+fn of_the_run(run: &RunFact, path: &str) -> bool {
+    run.state.as_ref().and_then(|state| state.get("files")?.get(path)).is_some()
+}
+
 type Cause = (Option<String>, (Author, String));
+
+/// A package that is to be installed again.
+fn removed(facts: &Facts, run: &RunFact, action: &Action) -> Option<Cause> {
+    let Action::Packages { install } = action else { return None };
+    let gone =
+        |event: &&PackageEvent| matches!(event.verb.as_str(), "remove" | "purge") && install.contains(&event.package);
+    let event = events(facts, run).rfind(gone)?;
+    Some((None, (Author::Package, said(event))))
+}
 
 /// The files are as the run left them, or it did not manage them.
 fn unchanged(facts: &Facts, policy: &Policy, run: &RunFact, path: Option<&str>) -> Cause {
@@ -161,9 +200,9 @@ fn pve(facts: &Facts, run: &RunFact, path: &str, at: Option<i64>) -> Option<(Aut
     upgrades.next_back().map(|event| (Author::Pve, format!("pvecm updatecerts after {}", said(event))))
 }
 
-/// What dpkg did since the run, oldest first.
+/// What dpkg did since the run was over, oldest first: a run installs packages itself.
 fn events<'a>(facts: &'a Facts, run: &RunFact) -> impl DoubleEndedIterator<Item = &'a PackageEvent> {
-    let since = started(run).unwrap_or(i64::MIN);
+    let since = run.closed.or_else(|| started(run)).unwrap_or(i64::MIN);
     let all = facts.package_events.known().map(Vec::as_slice).unwrap_or_default();
     all.iter().filter(move |event| event.at >= since)
 }
@@ -174,13 +213,15 @@ fn started(run: &RunFact) -> Option<i64> {
 }
 
 fn said(event: &PackageEvent) -> String {
-    let PackageEvent { at, verb, package, from, to } = event;
+    let PackageEvent { at, verb, package, from, to, command, by } = event;
     let versions = match verb.as_str() {
         "upgrade" => format!(" {from} → {to}"),
         "install" => format!(" {to}"),
         _ => format!(" {from}"),
     };
-    format!("{verb} of {package}{versions} at {}", time(*at))
+    let command = command.as_ref().map(|command| format!(", by `{command}`")).unwrap_or_default();
+    let by = by.as_ref().map(|name| format!(", which {name} asked for")).unwrap_or_default();
+    format!("{verb} of {package}{versions} at {}{command}{by}", time(*at))
 }
 
 fn time(seconds: i64) -> String {
@@ -191,6 +232,7 @@ fn time(seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::change::Stage;
+    use crate::controls::Verdict;
     use crate::facts::{FileFact, Login, Reading};
     use crate::plan::testing::{change, empty_plan, new_file, policy, regular};
     use crate::plan::{Expect, seal};
@@ -207,6 +249,7 @@ mod tests {
             outcome: "committed".into(),
             meta: serde_json::json!({"started": "2026-06-01T00:00:00Z", "digests": {"profile": "p", "site": "s"}}),
             state: Some(serde_json::json!({ "files": files })),
+            closed: Some(RUN + 5),
         }
     }
 
@@ -217,7 +260,8 @@ mod tests {
 
     fn event(package: &str, at: i64) -> PackageEvent {
         let text = |text: &str| text.to_owned();
-        PackageEvent { at, verb: text("upgrade"), package: text(package), from: text("1"), to: text("2") }
+        let (command, by) = (Some(text("apt-get upgrade")), Some(text("eve")));
+        PackageEvent { at, verb: text("upgrade"), package: text(package), from: text("1"), to: text("2"), command, by }
     }
 
     /// What is said of a file with this content and time.
@@ -266,9 +310,42 @@ mod tests {
             })
         };
         let (by, because) = with("passwd", RUN + 4900);
-        assert_eq!((by, because.as_str()), (Author::Package, "upgrade of passwd 1 → 2 at 2026-06-01 01:21 UTC"));
+        let said = "upgrade of passwd 1 → 2 at 2026-06-01 01:21 UTC, by `apt-get upgrade`, which eve asked for";
+        assert_eq!((by, because.as_str()), (Author::Package, said));
+        assert_eq!(with("passwd", RUN + 3).0, Author::Somebody, "the run's own");
         assert_eq!(with("nano", RUN + 4900).0, Author::Somebody, "another package at the same time");
         assert_eq!(with("passwd", RUN + 100).0, Author::Somebody, "the package at another time");
+    }
+
+    #[test]
+    fn a_package_that_somebody_removed() {
+        let mut facts = Facts { runs: Reading::Known(vec![run("/etc/x")]), ..Facts::default() };
+        let mut gone = event("libpam-pwquality", RUN + 10);
+        gone.verb = "remove".into();
+        facts.package_events = Reading::Known(vec![gone, event("nano", RUN + 20)]);
+        let mut plan = empty_plan();
+        let install = Action::Packages { install: vec!["libpam-pwquality".into()] };
+        plan.changes = vec![change("a.one", Stage::Packages, install)];
+        let found = drift(&facts, &policy(), &plan);
+        assert_eq!((found[0].by, found[0].path.as_deref()), (Author::Package, None));
+        assert!(found[0].because.starts_with("remove of libpam-pwquality 1 at "), "{}", found[0].because);
+    }
+
+    #[test]
+    fn a_file_of_others_that_wins_over_ours() {
+        let path = "/etc/ssh/sshd_config.d/00-a.conf";
+        let with = |modified: i64| {
+            let mut facts = Facts { runs: Reading::Known(vec![run(DROPIN)]), ..Facts::default() };
+            facts.files.insert(path.into(), file("Match User root\n", modified));
+            let mut plan = empty_plan();
+            let advice = format!("these lines win over {DROPIN}; take them out: {path}:2 (`permitrootlogin yes`)");
+            plan.verdicts = vec![("ssh.root-login".into(), Verdict::advise(advice, vec![]))];
+            drift(&facts, &policy(), &plan)
+        };
+        let found = with(RUN + 60);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].by, found[0].path.as_deref()), (Author::Somebody, Some(path)));
+        assert_eq!(with(RUN - 60), [], "it was there before the run");
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub struct Plan {
 pub struct Operator {
     /// `SHA256:…` of the public keys whose private half this operator can use: the agent's and the identity files'.
     pub key_fingerprints: BTreeSet<String>,
+    /// What the operator's ssh offers this node: keyword as `ssh -G` prints it (`kexalgorithms`, `ciphers`,
+    /// `hostkeyalgorithms`) → names. A keyword that is missing was not asked.
+    pub algorithms: BTreeMap<String, BTreeSet<String>>,
     /// Where the operator connects from, when the node did not say (a local capture).
     pub address: Option<IpAddr>,
     /// Somebody else will confirm, on the node (`--confirm manual`): the operator need not hold an admin's key.

@@ -325,6 +325,7 @@ mod tests {
             outcome: "committed".into(),
             meta: serde_json::json!({"tool": "9.0.0", "digests": {"site": site, "profile": plan.digests.profile}}),
             state: Some(serde_json::json!({"version": 1, "files": {"/etc/x": left, "/etc/y": "absent"}})),
+            closed: None,
         };
         Facts { runs: Reading::Known(vec![run]), ..Facts::default() }
     }
@@ -351,7 +352,13 @@ mod tests {
 
     #[test]
     fn an_open_run_is_said_even_without_changes() {
-        let run = RunFact { id: "r1".into(), outcome: "open".into(), meta: serde_json::Value::Null, state: None };
+        let run = RunFact {
+            id: "r1".into(),
+            outcome: "open".into(),
+            meta: serde_json::Value::Null,
+            state: None,
+            closed: None,
+        };
         let facts = Facts { runs: Reading::Known(vec![run]), ..Facts::default() };
         assert_eq!(open_runs(&facts).len(), 1);
     }

@@ -97,5 +97,19 @@ dpkg_log() {
     done | awk '$3 ~ /^(install|upgrade|remove|purge)$/ && NF == 6' | tail -n 400 | cut -c 1-300
 }
 
+# apt's own history: start, end, who asked for it, command line; tabs between.
+apt_history() {
+    date '+zone %z'
+    for log in /var/log/apt/history.log.1 /var/log/apt/history.log; do
+        [ ! -r "$log" ] || tail -c 1000000 "$log"
+    done | awk '
+        /^Start-Date: / { start = $2 " " $3; command = ""; by = "" }
+        /^Commandline: / { command = substr($0, 14); gsub(/\t/, " ", command) }
+        /^Requested-By: / { by = $2 }
+        /^End-Date: / { if (start != "") print start "\t" $2 " " $3 "\t" by "\t" command; start = "" }' |
+        tail -n 100 | cut -c 1-300
+}
+
 run dpkg-log dpkg_log
+run apt-history apt_history
 missing journalctl root-logins || run root-logins root_logins

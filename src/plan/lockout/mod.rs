@@ -100,6 +100,9 @@ fn no_way_in(planned: &Planned<'_>, policy: &Policy, operator: &Operator, from: 
             "put right what is named, or let the plan do it: select `accounts.admin` too and give the admin a key in the site file",
         ));
     }
+    if let Some(refusal) = nothing_in_common(planned, operator, &ways) {
+        return Some(refusal);
+    }
     let held =
         ways.iter().filter_map(|(_, way)| way.as_ref().ok()).any(|keys| !keys.is_disjoint(&operator.key_fingerprints));
     if held || operator.confirm_manual {
@@ -113,6 +116,39 @@ fn no_way_in(planned: &Planned<'_>, policy: &Policy, operator: &Operator, from: 
         ),
         "add the key to the ssh agent or pass `--identity FILE`; if somebody else will confirm on the node, use `--confirm manual`",
     ))
+}
+
+/// Lists of algorithms of which this operator's ssh offers nothing: no login would begin.
+fn nothing_in_common(
+    planned: &Planned<'_>,
+    operator: &Operator,
+    ways: &[(&Admin, Result<BTreeSet<String>, String>)],
+) -> Option<Refusal> {
+    const LISTS: [(&str, &str, &str); 3] = [
+        ("kexalgorithms", "key exchange", "kex"),
+        ("ciphers", "cipher", "ciphers"),
+        ("hostkeyalgorithms", "kind of host key", "host-key-algorithms"),
+    ];
+    if operator.confirm_manual {
+        return None;
+    }
+    let settings: Vec<_> = ways
+        .iter()
+        .filter(|(_, way)| way.is_ok())
+        .filter_map(|(admin, _)| planned.sshd_for(&admin.name).ok())
+        .collect();
+    LISTS.iter().find_map(|(keyword, what, key)| {
+        let offered = operator.algorithms.get(*keyword)?;
+        let accepted = settings.iter().map(|settings| settings.get(*keyword)).collect::<Option<Vec<_>>>()?;
+        let meets = |list: &&String| list.split(',').any(|name| offered.contains(name));
+        let first = accepted.first()?;
+        (!accepted.iter().any(meets)).then(|| {
+            refusal(
+                format!("this machine's ssh offers no {what} that sshd would accept ({first})"),
+                format!("use a newer OpenSSH here (`ssh -G HOST` shows what it offers), or add a name it knows to `ssh.crypto.{key}`"),
+            )
+        })
+    })
 }
 
 /// A plan may close other ways in; then the one it relies on must last until somebody looks again.

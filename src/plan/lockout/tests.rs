@@ -275,6 +275,29 @@ fn the_operator_holds_another_key_only() {
 }
 
 #[test]
+fn an_operators_ssh_that_shares_no_algorithm_with_the_planned_sshd() {
+    let list = |names: &str| names.split(',').map(str::to_owned).collect();
+    for (keyword, planned, offered, expected) in [
+        ("kexalgorithms", "mlkem768x25519-sha256", "curve25519-sha256,sntrup761x25519-sha512", "no key exchange"),
+        ("ciphers", "aes256-gcm@openssh.com", "aes128-cbc", "no cipher"),
+        ("hostkeyalgorithms", "ssh-ed25519", "ssh-rsa", "no kind of host key"),
+    ] {
+        let mut case = settled();
+        case.changes = vec![sshd_dropin(&[(keyword, planned)])];
+        let spoil = |case: &mut Case| case.operator.algorithms = [(keyword.to_owned(), list(offered))].into();
+        refused(case, spoil, expected);
+        let mut case = settled();
+        case.changes = vec![sshd_dropin(&[(keyword, planned)])];
+        assert_eq!(ask(&case), [], "nothing was asked");
+        case.operator.algorithms = [(keyword.to_owned(), list(&format!("{offered},{planned}")))].into();
+        assert_eq!(ask(&case), [], "{keyword}: one name is enough");
+        spoil(&mut case);
+        case.operator.confirm_manual = true;
+        assert_eq!(ask(&case), [], "somebody else confirms");
+    }
+}
+
+#[test]
 fn the_operator_outside_the_management_networks() {
     let elsewhere = |case: &mut Case| {
         let Reading::Known(session) = &mut case.facts.session else { unreachable!() };
