@@ -3,12 +3,14 @@
 pub mod access;
 pub mod accounts;
 pub mod alerts;
+pub mod audit;
 pub mod bruteforce;
 pub mod cert;
 pub mod conf;
 pub mod firewall;
 pub mod kernel;
 pub mod lockout;
+pub mod logs;
 pub mod network;
 pub mod os;
 pub mod pam;
@@ -228,6 +230,10 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &password::HASH,
     &lockout::PAM,
     &bruteforce::FAIL2BAN,
+    &logs::JOURNAL,
+    &logs::RETENTION,
+    &logs::FORWARD,
+    &audit::RULES,
     &session::TIMEOUT,
     &session::UMASK,
     &web::ALLOW_FROM,

@@ -17,6 +17,52 @@ pub struct Watch {
     pub fail2ban: Reading<Fail2ban>,
     /// `web-users`: who was logged in to the web interface from where, by pveproxy's newest log lines.
     pub web_users: Reading<BTreeMap<IpAddr, BTreeSet<String>>>,
+    /// `journald`.
+    #[serde(default)]
+    pub journald: Reading<Journald>,
+    /// `forward`: ports of other machines that rsyslogd holds a connection to.
+    #[serde(default)]
+    pub forward: Reading<BTreeSet<u16>>,
+    /// `audit`: the kernel's audit trail; absent without auditctl.
+    #[serde(default)]
+    pub audit: Reading<Audit>,
+}
+
+/// The kernel's audit trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Auditing is on.
+    pub enabled: bool,
+    /// Loaded rules as `auditctl -l` shows them.
+    pub rules: Vec<String>,
+}
+
+/// systemd's journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journald {
+    /// Settings after all files: name → value and the file that set it last.
+    pub settings: BTreeMap<String, (String, String)>,
+    /// This machine's journal lies on disk.
+    pub on_disk: bool,
+    /// Bytes that the running journald takes at most on disk, as it said at its start.
+    pub max_use: Option<u64>,
+    /// Its oldest entry, seconds since 1970.
+    pub oldest: Option<i64>,
+}
+
+impl Journald {
+    /// A setting; an empty one is as good as none (journald.conf(5)).
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Name of a setting with the file that has it.
+    pub fn source(&self, name: &str) -> String {
+        match self.settings.get(name) {
+            Some((_, file)) => format!("journald {name} ({file})"),
+            None => format!("journald {name}"),
+        }
+    }
 }
 
 /// fail2ban's configuration after all its files (`fail2ban-client -d`), and what runs.
@@ -53,6 +99,9 @@ pub(super) fn parse(sections: Sections<'_>) -> Watch {
     Watch {
         fail2ban: sections.parse("watch.fail2ban", fail2ban),
         web_users: sections.parse("watch.web-users", web_users),
+        journald: sections.parse("watch.journald", journald),
+        forward: sections.parse("watch.forward", forward),
+        audit: sections.parse("watch.audit", audit),
     }
 }
 
@@ -153,6 +202,46 @@ fn web_users(text: &str) -> Result<BTreeMap<IpAddr, BTreeSet<String>>, String> {
     Ok(users)
 }
 
+/// `set FILE NAME=VALUE`, `on-disk`, `running JSON`, `oldest SECONDS`.
+fn journald(text: &str) -> Result<Journald, String> {
+    let mut found = Journald::default();
+    for line in lines(text) {
+        let bad = || format!("no line of journald's: {}", shown(line));
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("set", rest) => {
+                let (file, setting) = rest.split_once(' ').ok_or_else(bad)?;
+                let (name, value) = setting.split_once('=').ok_or_else(bad)?;
+                found.settings.insert(shown(name.trim()), (shown(value.trim()), shown(file)));
+            }
+            ("on-disk", _) => found.on_disk = true,
+            ("running", json) => {
+                let entry: serde_json::Value = serde_json::from_str(json).map_err(|_| bad())?;
+                found.max_use = entry["MAX_USE"].as_str().and_then(|bytes| bytes.parse().ok());
+            }
+            ("oldest", seconds) => found.oldest = seconds.split('.').next().and_then(|seconds| seconds.parse().ok()),
+            _ => return Err(bad()),
+        }
+    }
+    Ok(found)
+}
+
+fn forward(text: &str) -> Result<BTreeSet<u16>, String> {
+    lines(text).map(|line| line.trim().parse().map_err(|_| format!("no port: {}", shown(line)))).collect()
+}
+
+/// `enabled NUMBER`, `rule RULE`.
+fn audit(text: &str) -> Result<Audit, String> {
+    let mut found = Audit::default();
+    for line in lines(text) {
+        match line.split_once(' ') {
+            Some(("enabled", number)) => found.enabled = matches!(number.trim(), "1" | "2"),
+            Some(("rule", rule)) => found.rules.push(shown(rule)),
+            _ => return Err(format!("no line of auditctl's: {}", shown(line))),
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,11 +285,31 @@ ignored sshd 10.77.0.0/24
         assert_eq!(web_users("::ffff:10.0.0.9 root@pam\n").unwrap().len(), 1);
     }
 
+    #[test]
+    fn of_one_setting_the_last_file_counts() {
+        let text = "set /etc/systemd/journald.conf  Storage = volatile\nset /etc/systemd/journald.conf.d/a.conf Storage=auto\n\
+                    set /x.conf SystemMaxUse=\non-disk\nrunning {\"MAX_USE\":\"80531456\"}\noldest 1795333791.5\n";
+        let found = journald(text).unwrap();
+        assert_eq!((found.value("Storage"), found.value("SystemMaxUse")), (Some("auto"), None));
+        assert_eq!(found.source("Storage"), "journald Storage (/etc/systemd/journald.conf.d/a.conf)");
+        assert_eq!((found.on_disk, found.max_use, found.oldest), (true, Some(80_531_456), Some(1_795_333_791)));
+        for text in ["set x", "running nothing", "surprise"] {
+            assert!(journald(text).is_err(), "{text}");
+        }
+        assert_eq!(forward("6514\n").unwrap(), [6514].into());
+        assert!(forward("many").is_err());
+        let trail = audit("enabled 1\nrule -w /etc/pve -p wa\n").unwrap();
+        assert!(trail.enabled && trail.rules.len() == 1 && audit("surprise").is_err());
+    }
+
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(text in "(\\PC|dump |\\[|'|\\\\|,|\n| |set|add|jail )*") {
             let _ = fail2ban(&text);
             let _ = web_users(&text);
+            let _ = journald(&text);
+            let _ = forward(&text);
+            let _ = audit(&text);
         }
     }
 }

@@ -11,6 +11,7 @@ mod fleet;
 mod homes;
 mod identities;
 mod input;
+mod logs;
 mod packages;
 mod passwords;
 mod people;

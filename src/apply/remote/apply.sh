@@ -577,6 +577,12 @@ jails_run() {
 
 # shellcheck disable=SC2317,SC2329
 step_unit() { # UNIT VERB
+    if [ "$1" = rsyslog.service ] && [ "$2" != disable-now ]; then
+        rsyslog_said=$(rsyslogd -N1 2>&1) || {
+            echo "rsyslog does not take its files: $(printf '%s\n' "$rsyslog_said" | one_line)"
+            return 1
+        }
+    fi
     case $2 in
     reload)
         ! systemctl -q is-active "$1" || systemctl reload "$1" 2>/dev/null || {

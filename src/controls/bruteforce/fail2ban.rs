@@ -127,7 +127,9 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
     }
     if !installed {
         // The package starts its daemon at once: it must find whom it never bans.
-        files.iter_mut().for_each(|change| change.stage = Stage::Packages);
+        for change in &mut files {
+            change.stage = Stage::Packages;
+        }
         let install = PACKAGES.map(str::to_owned).to_vec();
         files.push(change(Stage::Packages, "install fail2ban".into(), Action::Packages { install }));
     }

@@ -1,5 +1,6 @@
-# What watches the node, each where a control asks: fail2ban's configuration and jails, who uses the web interface.
-#   PVH_WATCH    fail2ban, web-users
+# What watches the node, each where a control asks: fail2ban's configuration and jails, who uses the web interface,
+# the journal, where logs go.
+#   PVH_WATCH    fail2ban, web-users, journald, forward, audit
 # shellcheck shell=sh disable=SC2154
 
 : "${PVH_WATCH:=}"
@@ -36,3 +37,32 @@ watch_web_users() {
     done | awk '$2 == "-" && $3 != "-" && $1 ~ /^[0-9a-fA-F.:]+$/ && !seen[$1 " " $3]++ { print $1 " " $3; if (++n >= 256) exit }'
 }
 if watches web-users; then run watch.web-users watch_web_users; fi
+
+# set FILE SETTING per line that journald reads, in order; on-disk; running JSON, what the journald of this boot said of its
+# bound (its usage message, systemd.journal-fields(7)); oldest SECONDS, its first entry.
+watch_journald() {
+    systemd-analyze cat-config systemd/journald.conf 2>/dev/null </dev/null | awk '
+        /^# \/[^ ]*\.conf$/ { file = substr($0, 3); next }
+        /^[[:space:]]*\[/ { journal = /^[[:space:]]*\[Journal\]/; next }
+        journal && /^[[:space:]]*[A-Za-z]+[[:space:]]*=/ { print "set " file " " $0 }' | head -c 65536
+    [ ! -d "/var/log/journal/$(cat /etc/machine-id 2>/dev/null)" ] || echo on-disk
+    timeout 10 journalctl -q -b -o json --no-pager --output-fields=MAX_USE -n 1 MESSAGE_ID=ec387f577b844b8fa948f33cad9a75e6 \
+        _COMM=systemd-journal 'JOURNAL_NAME=System Journal' 2>/dev/null </dev/null | sed 's/^/running /' | head -c 4096
+    watch_first=$(timeout 10 journalctl -q -o short-unix --no-pager 2>/dev/null </dev/null | head -n 1 | cut -d' ' -f1)
+    [ -z "$watch_first" ] || printf 'oldest %s\n' "$watch_first"
+    command -v systemd-analyze >/dev/null 2>&1
+}
+if watches journald; then run watch.journald watch_journald; fi
+
+watch_forward() {
+    ss -Htnp state established 2>/dev/null </dev/null | awk '/\(\("rs:|\(\("rsyslogd"|\(\("in:/ { n = split($4, part, ":"); print part[n] }' | sort -un
+}
+if watches forward; then missing ss watch.forward || run watch.forward watch_forward; fi
+
+# enabled NUMBER and a `rule RULE` line each, as auditctl(8) shows them.
+watch_audit() {
+    audit_state=$(auditctl -s 2>&1 </dev/null) || { printf '%s\n' "$audit_state" && return 1; }
+    printf '%s\n' "$audit_state" | grep -E '^enabled [0-9]+'
+    auditctl -l 2>/dev/null </dev/null | grep '^-' | cut -c 1-240 | head -n 500 | sed 's/^/rule /'
+}
+if watches audit; then missing auditctl watch.audit || run watch.audit watch_audit; fi

@@ -4,11 +4,13 @@
 mod access;
 mod accounts;
 mod alerts;
+mod audit;
 mod bruteforce;
 mod cert;
 mod firewall;
 mod kernel;
 mod lockout;
+mod logs;
 mod network;
 mod os;
 mod password;
@@ -23,11 +25,13 @@ mod web;
 pub use access::*;
 pub use accounts::*;
 pub use alerts::*;
+pub use audit::*;
 pub use bruteforce::*;
 pub use cert::*;
 pub use firewall::*;
 pub use kernel::*;
 pub use lockout::*;
+pub use logs::*;
 pub use network::*;
 pub use os::*;
 pub use password::*;
@@ -128,6 +132,10 @@ pub struct Profile {
     pub lockout: LockoutPolicy,
     /// `bruteforce.*`.
     pub bruteforce: BruteforcePolicy,
+    /// `audit.*`.
+    pub audit: AuditPolicy,
+    /// `logs.*`.
+    pub logs: LogsPolicy,
     /// `session.*`.
     pub session: SessionPolicy,
     /// `web.*`.

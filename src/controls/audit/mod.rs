@@ -1,0 +1,5 @@
+//! `audit.*`: the kernel's audit trail.
+
+mod rules;
+
+pub use rules::RULES;

@@ -1,0 +1,93 @@
+//! What a node writes down arrives where it should.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::lab::{Lab, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const NAME: &str = "logs.example.net";
+
+/// An authority and a certificate of its for [`NAME`], beside the site; the authority as PEM.
+fn authority(lab: &Lab) -> String {
+    let script = format!(
+        "set -e; cd '{}'
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=Log authority' -keyout logs-ca.key -out logs-ca.pem
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj '/CN={NAME}' -keyout logs.key -out logs.csr
+        printf 'subjectAltName=DNS:{NAME}\\nextendedKeyUsage=serverAuth\\n' >logs.ext
+        openssl x509 -req -in logs.csr -CA logs-ca.pem -CAkey logs-ca.key -CAcreateserial -days 2 -extfile logs.ext -out logs.pem",
+        lab.site.parent().unwrap().display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read_to_string(lab.site.with_file_name("logs-ca.pem")).unwrap()
+}
+
+/// A TLS receiver on the host `outside` that appends to a file; ends by itself.
+fn receiver(lab: &Lab) -> Child {
+    let path = |name: &str| lab.site.with_file_name(name).display().to_string();
+    let listen =
+        format!("OPENSSL-LISTEN:6514,reuseaddr,fork,cert={},key={},verify=0", path("logs.pem"), path("logs.key"));
+    let into = format!("OPEN:{},creat,append", path("received"));
+    Command::new("nsenter")
+        .arg(format!("--net={}", lab.namespace("outside").display()))
+        .args(["timeout", "400", "socat", "-u", &listen, &into])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Ends what it was given, whatever happens.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_a_node_writes_arrives_at_a_tls_receiver_and_its_journal_is_bounded() {
+    let Some(lab) = Lab::up("logs", &["pve1"], &[]) else { return };
+    let authority = authority(&lab);
+    let _receiver = Ending(receiver(&lab));
+    let outside =
+        lab.lab(["outside", "--", "sh", "-c", "ip -4 -o addr show eth0 | sed 's|.* inet ||; s|/.*||'"]).exits(0);
+    let profile = lab.site.with_file_name("logs.toml");
+    std::fs::write(
+        &profile,
+        format!(
+            "extends = \"strict\"\n[logs.journal]\nmax-use-mib = 64\n[logs.forward]\nenabled = true\ntarget = \"{}:6514\"\npeer-name = \"{NAME}\"\nca = \"\"\"\n{authority}\"\"\"\n",
+            outside.stdout.trim()
+        ),
+    )
+    .unwrap();
+    let profile = profile.to_str().unwrap();
+    let words = |verb: &'static str| {
+        let mut words = vec![verb, "pve1", "--profile", profile, "--control", "logs.*", "--control", "accounts.admin"];
+        words.extend((verb == "apply").then_some("--yes"));
+        words
+    };
+    let before = lab.on(
+        "pve1",
+        "mkdir -p /var/log/pve/tasks/A && touch /var/log/pve-firewall.log && ls /etc/rsyslog.d 2>/dev/null; true",
+    );
+    assert_eq!(before, "");
+    lab.harden(&words("apply")).exits(0);
+
+    lab.on("pve1", "logger -t nonce nonce-journal && echo nonce-firewall >>/var/log/pve-firewall.log &&
+        echo nonce-task >/var/log/pve/tasks/A/UPID:pve1:0000:0000:0000:nonce::root@pam: && curl -sk https://127.0.0.1:8006/api2/json/nonce-request");
+    let received = || std::fs::read_to_string(lab.site.with_file_name("received")).unwrap_or_default();
+    for nonce in ["nonce-journal", "nonce-firewall", "nonce-task", "nonce-request"] {
+        eventually(PATIENCE, &format!("{nonce} arrives"), || received().contains(nonce));
+    }
+    eventually(PATIENCE, "the second plan finds nothing to do", || lab.harden(&words("plan")).status == 0);
+    let bound = "journalctl -q -b -o cat --output-fields=MESSAGE -n 1 MESSAGE_ID=ec387f577b844b8fa948f33cad9a75e6 'JOURNAL_NAME=System Journal'";
+    assert!(lab.on("pve1", bound).contains("max 64M"), "{}", lab.on("pve1", bound));
+
+    lab.harden(&["rollback", "pve1", "--yes"]).exits(0);
+    let left = "find /etc/rsyslog.d /etc/systemd/journald.conf.d /etc/ssl/certs -name '*pve-harden*'; systemctl is-active rsyslog; systemctl --failed --plain --no-legend '*syslog*'; true";
+    assert_eq!(lab.on("pve1", left).trim(), "inactive");
+}
