@@ -15,6 +15,7 @@ pub mod engine;
 pub mod history;
 pub mod journal;
 mod over_ssh;
+pub mod passwords;
 pub mod questions;
 mod steps;
 pub mod tokens;

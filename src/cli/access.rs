@@ -10,6 +10,7 @@ use super::connect::{Connector, is_pve};
 use super::incident;
 use super::nodes::{self, Archive};
 use super::output::{Output, write_private};
+use super::passwd::{self, Passwd};
 use super::settings::Settings;
 use crate::access::matrix::Account;
 use crate::access::review::{self, Finding, Question};
@@ -38,6 +39,8 @@ enum Verb {
     Lock(Box<incident::Lock>),
     /// Give a locked user back what can be given back
     Unlock(Box<incident::Unlock>),
+    /// Set a user's password, generated into a sink, typed, or from the environment; or expire it
+    Passwd(Box<Passwd>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -101,13 +104,14 @@ enum ReviewFormat {
 impl AccessArgs {
     /// Whether the verb changes a node: a run follows its own signals.
     pub const fn changes(&self) -> bool {
-        matches!(self.verb, Verb::Lock(_) | Verb::Unlock(_))
+        matches!(self.verb, Verb::Lock(_) | Verb::Passwd(_) | Verb::Unlock(_))
     }
 }
 
 /// Runs the verb.
 pub async fn run(args: AccessArgs, output: Output) -> Result<u8> {
     match args.verb {
+        Verb::Passwd(args) => passwd::run(*args, output).await,
         Verb::Matrix(matrix) => {
             let read = read(&matrix.source, output).await?;
             let node = &read.policy.host.name;

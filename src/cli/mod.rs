@@ -17,6 +17,7 @@ mod keys;
 mod man;
 pub mod nodes;
 pub mod output;
+mod passwd;
 mod passwords;
 mod plan;
 pub mod profile;

@@ -4,7 +4,7 @@ mod list;
 mod new;
 mod revoke;
 mod rotate;
-mod work;
+pub(super) mod work;
 
 use clap::{Args, Subcommand, ValueHint};
 
@@ -34,7 +34,7 @@ enum Verb {
 
 /// Which node answers for its cluster, and how it is reached.
 #[derive(Clone, Debug, Args)]
-struct Place {
+pub(super) struct Place {
     /// Node: `[user@]address`, or a name from the site [default: the site's first node]
     #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     host: Option<String>,

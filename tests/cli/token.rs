@@ -52,6 +52,9 @@ fn what_must_be_named_is_asked_for() {
     for (arguments, expected) in [
         (&["token", "rotate"][..], "<TOKEN>"),
         (&["token", "revoke"], "<TOKEN>"),
+        (&["access", "passwd", "a@pve"], "--sink"),
+        (&["access", "passwd", "a@pve", "--expire", "--prompt"], "cannot be used with"),
+        (&["access", "passwd", "nobody", "--expire"], "is no user"),
         (&["token", "rotate", "--due", "a@pve!ci"], "cannot be used with"),
         (&["token", "rotate", "a@pve!ci", "--grace", "7"], "hours or days"),
     ] {

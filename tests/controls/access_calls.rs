@@ -237,6 +237,16 @@ fn every_call_of_a_token_is_one_that_pve_takes() {
     ];
     let lines: Vec<Vec<String>> = all.iter().flat_map(|calls| calls.words()).map(|(_, words)| words).collect();
     assert_eq!(lines.len(), 8, "{lines:?}");
+    let passwords = pve_harden::apply::passwords::of_user("svc@pve", &secret, "o").words();
+    for (_, words) in &passwords {
+        let (method, rest) = (if words[0] == "set" { "PUT" } else { "POST" }, &words[2..]);
+        let properties = &schema["paths"][&words[1]][method]["parameters"]["properties"];
+        for option in rest {
+            let (name, value) = option.strip_prefix("--").unwrap().split_once('=').unwrap();
+            assert_eq!(unfit(&properties[name], value), None, "{option}");
+        }
+    }
+    assert!(passwords.len() == 2 && !format!("{passwords:?}").contains("5625fe8e"));
     for words in &lines {
         assert_eq!(refused_words(&schema, words), None);
     }

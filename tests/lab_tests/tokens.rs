@@ -224,3 +224,45 @@ fn a_rotation_cut_at_any_step_leaves_a_token_that_works() {
     assert_eq!(left, [stored(&lab).0], "{}", done.stdout);
     assert_eq!(used(&lab), "200");
 }
+
+#[test]
+fn a_password_is_set_and_is_nowhere_but_in_its_sink() {
+    const SENTINEL: &str = "Sentinel-4711-of-root";
+    let Some(lab) = up("passwd") else { return };
+    lab.on(
+        "pve1",
+        "useradd -m nancy && pveum user add nancy@pam && systemd-run -q --unit=watch sh -c 'while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr \"\\0\" \" \"; echo; done >/run/seen'",
+    );
+    let done = lab.harden(&["access", "passwd", "svc@pve", "--sink", "env", "--yes", "-vvv"]).exits(0);
+    assert!(done.stdout.contains("PVE takes it"), "{}", done.stdout);
+    let text = std::fs::read_to_string(sink(&lab)).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("PROXMOX_PVE1_SVC_PVE_PASSWORD='")).unwrap();
+    let generated = line.trim_end_matches('\'').to_owned();
+    assert!((20..=32).contains(&generated.len()));
+    let expired = lab.harden(&["access", "passwd", "nancy@pam", "--expire", "--yes"]).exits(0);
+    assert!(expired.stdout.contains("at the next login"), "{}", expired.stdout);
+    assert_eq!(lab.on("pve1", "getent shadow nancy | cut -d: -f3").trim(), "0");
+    let why = lab.harden(&["access", "passwd", "root@pam", "--expire", "--yes"]).exits(4).stderr;
+    assert!(why.contains("logs in by key"), "{why}");
+    lab.harden(&["access", "passwd", "nobody@pve", "--sink", "env", "--yes"]).exits(4);
+
+    // Last: with it, the password that this lab logs in with is gone.
+    let mut root = lab.command(&["access", "passwd", "root@pam", "--from-env", "NEW", "--yes", "-vvv"]);
+    let root = Said::of(&root.env("NEW", SENTINEL).output().unwrap()).exits(0);
+    assert_ne!(lab.root_password_login("pve1").status, 0, "the former password");
+    lab.on("pve1", "systemctl stop watch");
+    for secret in [generated.as_str(), SENTINEL] {
+        assert!(!format!("{}{}{}{}", done.stdout, done.stderr, root.stdout, root.stderr).contains(secret));
+        let found = lab.on(
+            "pve1",
+            &format!("grep -caF '{secret}' /run/seen; grep -rlF --exclude-dir=pve '{secret}' /etc /root /var /tmp 2>/dev/null; journalctl --no-pager | grep -F '{secret}' | grep -v 'grep -'; true"),
+        );
+        assert_eq!(found.trim(), "0", "in an argument, a file or the journal");
+    }
+    let hash = lab.on("pve1", "getent shadow root | cut -d: -f2");
+    assert_eq!(
+        lab.on("pve1", &format!("grep -caF '{}' /run/seen || true", hash.trim())).trim(),
+        "0",
+        "not even its hash"
+    );
+}

@@ -18,8 +18,10 @@ use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::facts::Reading;
 use crate::profile::policy::{Policy, Sink};
+use crate::profile::secrets::Secrets;
 use crate::pve::user_cfg::UserConfig;
 use crate::sanitize;
+use crate::secret::Secret;
 use crate::sink;
 use crate::transport::Limits;
 
@@ -27,21 +29,22 @@ use crate::transport::Limits;
 const RECENT: i64 = 24 * 3600;
 
 /// A node that was read, and who works on it.
-pub(super) struct Work {
+pub(in crate::cli) struct Work {
     node: Node,
     /// What is wanted.
-    pub(super) policy: Policy,
+    pub(in crate::cli) policy: Policy,
     connector: Connector,
     /// Where results go.
-    pub(super) output: Output,
+    pub(in crate::cli) output: Output,
     by: String,
+    secrets: Secrets,
     /// Which tokens work at this moment, for whoever interrupts.
-    pub(super) standing: RefCell<String>,
+    pub(in crate::cli) standing: RefCell<String>,
 }
 
 impl Work {
     /// Reads the files and the node. Without quorum PVE takes no change.
-    pub(super) async fn open(place: &Place, output: Output) -> Result<Self> {
+    pub(in crate::cli) async fn open(place: &Place, output: Output) -> Result<Self> {
         let settings = Settings::read(&place.wanted, output)?;
         let policy = match &place.host {
             Some(host) => settings.policy(host, &place.connection)?,
@@ -58,31 +61,49 @@ impl Work {
             return Err(Error::msg(Kind::Refused, why).untouched(&name).hint("bring its members back first"));
         }
         let standing = RefCell::new(format!("nothing was changed on {name}"));
-        Ok(Self { node, policy, connector, output, by: run::operator_name(), standing })
+        Ok(Self {
+            node,
+            policy,
+            connector,
+            output,
+            by: run::operator_name(),
+            secrets: settings.loaded.secrets,
+            standing,
+        })
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// Who is at work, for the node's history.
+    pub(in crate::cli) fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// From the environment or .env.
+    pub(in crate::cli) fn secret(&self, variable: &str) -> Option<Secret> {
+        self.secrets.get(variable)
+    }
+
+    pub(in crate::cli) fn name(&self) -> &str {
         &self.policy.host.name
     }
 
-    pub(super) fn config(&self) -> Result<&UserConfig> {
+    pub(in crate::cli) fn config(&self) -> Result<&UserConfig> {
         let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(self.name());
         self.node.facts.access.config.required("/etc/pve/user.cfg").map_err(unread)
     }
 
-    pub(super) const fn facts(&self) -> &crate::facts::Facts {
+    pub(in crate::cli) const fn facts(&self) -> &crate::facts::Facts {
         &self.node.facts
     }
 
     /// The node's clock: PVE judges ends by it.
-    pub(super) fn now(&self) -> Result<u64> {
+    pub(in crate::cli) fn now(&self) -> Result<u64> {
         let unread = |why: String| Error::msg(Kind::Unreadable, why).untouched(self.name());
         let taken = self.node.facts.taken.required("the node's clock").map_err(unread)?;
         Ok(u64::try_from(taken.as_second()).unwrap_or(0))
     }
 
     /// The sink that was named, else the one of the site's or profile's entry.
-    pub(super) fn sink(&self, named: Option<&str>, id: &str) -> Result<&Sink> {
+    pub(in crate::cli) fn sink(&self, named: Option<&str>, id: &str) -> Result<&Sink> {
         let family = crate::access::tokens::family(id);
         let entry =
             self.policy.profile.access.token.iter().find(|token| crate::access::tokens::family(&token.id) == family);
@@ -101,7 +122,7 @@ impl Work {
     }
 
     /// When the tokens were last used, by the logs of every member.
-    pub(super) async fn uses(&self, ids: &[&str]) -> Result<Uses> {
+    pub(in crate::cli) async fn uses(&self, ids: &[&str]) -> Result<Uses> {
         let own = self.node.facts.node_name.known().map_or("node", String::as_str);
         let peers = self.node.facts.cluster.known().map(|cluster| cluster.peers.as_slice()).unwrap_or_default();
         let address = |peer: &crate::facts::Peer| peer.addresses.first().map(|at| (peer.name.clone(), at.to_string()));
@@ -112,7 +133,7 @@ impl Work {
     }
 
     /// Why a token must not end now, by its last use; and the words for people.
-    pub(super) fn judged(&self, uses: &Uses, id: &str) -> (String, bool) {
+    pub(in crate::cli) fn judged(&self, uses: &Uses, id: &str) -> (String, bool) {
         let now = Timestamp::now();
         let unread = if uses.unread.is_empty() {
             String::new()
@@ -132,21 +153,24 @@ impl Work {
         }
     }
 
-    pub(super) async fn calls(&self, calls: &Calls) -> Result<Answers> {
+    pub(in crate::cli) async fn calls(&self, calls: &Calls) -> Result<Answers> {
         calls.run(&self.node.connection).await
     }
 
     /// Asks, unless `--yes` was given.
-    pub(super) fn confirm(&self, yes: bool, question: &str) -> Result<()> {
+    pub(in crate::cli) fn confirm(&self, yes: bool, question: &str) -> Result<()> {
         if yes { Ok(()) } else { run::confirm(question, self.name(), Terminal::is_there()) }
     }
 
     /// Makes a token, gives it its rights, proves it, and puts its secret into its sink. On any failure it is deleted
     /// again; `otherwise` says what works then.
-    pub(super) async fn made(&self, new: &Making, place: sink::Place, otherwise: &str) -> Result<()> {
+    pub(in crate::cli) async fn made(&self, new: &Making, place: sink::Place, otherwise: &str) -> Result<()> {
         let node = self.name();
-        let made = self.calls(&tokens::make(new, &self.by)).await;
-        let made = made.and_then(|answers| tokens::secret(&answers, &new.id));
+        let made = match self.calls(&tokens::make(new, &self.by)).await {
+            // Another run is at work, or /etc/pve is not mounted: nothing was begun.
+            Err(why) if matches!(why.kind, Kind::Busy | Kind::Refused) => return Err(why.state(otherwise)),
+            made => made.and_then(|answers| tokens::secret(&answers, &new.id)),
+        };
         let secret = match made {
             Ok(secret) => secret,
             Err(why) => return Err(self.discarded(new, why, otherwise).await),
@@ -173,7 +197,7 @@ impl Work {
     }
 
     /// Gives a token a new secret. From the first call on nobody has one but this process.
-    pub(super) async fn regenerated(&self, token: &Making, place: sink::Place) -> Result<()> {
+    pub(in crate::cli) async fn regenerated(&self, token: &Making, place: sink::Place) -> Result<()> {
         let lost = |why: Error| {
             let state = format!("{} on {} may have a secret that nobody has", token.id, self.name());
             Error { kind: Kind::NeedsHands, ..why }.state(state).hint("run the same command again with --force")
@@ -191,7 +215,7 @@ impl Work {
     }
 
     /// Takes the mark of a rotation that is under way from a token.
-    pub(super) async fn in_use(&self, id: &str, comment: &str) -> Result<()> {
+    pub(in crate::cli) async fn in_use(&self, id: &str, comment: &str) -> Result<()> {
         let answers = self.calls(&tokens::in_use(id, comment, &self.by)).await;
         answers.and_then(|answers| tokens::done(&answers)).map_err(|why| {
             let state = self.standing.borrow().clone();
@@ -202,7 +226,7 @@ impl Work {
     }
 
     /// Ends a token.
-    pub(super) async fn end(&self, id: &str, ending: tokens::Ending) -> Result<()> {
+    pub(in crate::cli) async fn end(&self, id: &str, ending: tokens::Ending) -> Result<()> {
         let answers = self.calls(&tokens::end(id, ending, &self.by)).await;
         answers.and_then(|answers| tokens::done(&answers)).map_err(|why| {
             let state = format!("{}; {id} is not ended", self.standing.borrow());
@@ -226,7 +250,7 @@ impl Work {
     }
 
     /// Runs a command to its end, or to the first signal.
-    pub(super) async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(in crate::cli) async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let stop = run::Stop::listen();
         tokio::select! {
             result = work => result,
@@ -236,7 +260,7 @@ impl Work {
         }
     }
 
-    pub(super) async fn close(self) {
+    pub(in crate::cli) async fn close(self) {
         self.connector.tell(&self.policy.host.name, What::Finished);
         let _ = self.node.connection.close().await;
     }
