@@ -261,6 +261,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &os::CRON,
     &os::FILE_PERMISSIONS,
     &alerts::CONTACT,
+    &alerts::EVENTS,
     &access::ROLES,
     &access::GROUPS,
     &access::USERS,

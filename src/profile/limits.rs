@@ -66,4 +66,10 @@ pub const LIMITS: &[Limit] = &[
     limit("session.timeout.seconds", 60, 86_400, "0 switches TMOUT off, which `enabled = false` says more clearly"),
     limit("firewall.node.synflood-rate", 10, 100_000, "fewer new connections per second stop a busy web interface"),
     limit("firewall.node.synflood-burst", 10, 1_000_000, "a burst smaller than the rate makes the rate unreachable"),
+    limit("alerts.events.failed-logins", 1, 1000, "0 would tell of logins that did not fail"),
+    limit("alerts.events.window-minutes", 1, 1440, "minutes in which the failures must lie"),
+    limit("alerts.events.token-days", 1, 365, "0 tells when a token has ended already"),
+    limit("alerts.events.rotate-days", 0, 3650, "0 never tells"),
+    limit("alerts.events.certificate-days", 1, 365, "0 tells when browsers warn already"),
+    limit("alerts.events.most-per-hour", 2, 60, "strangers can cause half of them; more than one a minute is a flood"),
 ];

@@ -1,6 +1,7 @@
 //! Promises, shown on lab nodes with the real components.
 
 mod access;
+mod alerts;
 mod bruteforce;
 mod certificates;
 mod enforcement;

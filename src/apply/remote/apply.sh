@@ -592,7 +592,10 @@ step_unit() { # UNIT VERB
             return 1
         }
         ;;
-    try-restart) systemctl try-restart "$1" || return 1 ;;
+    try-restart)
+        [ "$(systemctl show -p NeedDaemonReload --value "$1")" != yes ] || systemctl daemon-reload || return 1
+        systemctl try-restart "$1" || return 1
+        ;;
     enable-now) systemctl -q enable --now "$1" || return 1 ;;
     disable-now) systemctl -q disable --now "$1" || return 1 ;;
     *) return 1 ;;

@@ -5,7 +5,7 @@
 # Links and folders that say what starts by itself: path, a tab, where it leads (folders: nothing). The run's own boot
 # units come and go by themselves.
 unit_links() {
-    find /etc/systemd/system /etc/rc?.d \( -type l -o -type d \) ! -name 'pve-harden-*' -printf '%p\t%l\n' 2>/dev/null | sort
+    find /etc/systemd/system /etc/rc?.d \( -type l -o -type d \) ! -name 'pve-harden-undo-*' -printf '%p\t%l\n' 2>/dev/null | sort
 }
 
 # Before the first change: a unit that a package of this run brings was neither running nor enabled.

@@ -26,8 +26,12 @@ pub fn write(facts: &Facts, id: &str, path: &str, content: String, summary: &str
 
 /// The change that gives a file of this tool's own its content, mode and owner; `None` when it has all of them.
 pub fn own(facts: &Facts, id: &str, path: &str, content: &str, summary: &str) -> Result<Option<Change>, String> {
+    own_as(facts, id, path, FileImage::root(content, 0o644), summary)
+}
+
+/// As [`own`], with another mode.
+pub fn own_as(facts: &Facts, id: &str, path: &str, after: FileImage, summary: &str) -> Result<Option<Change>, String> {
     let before = regular(facts, path)?.map(|(fact, content)| image(fact, content.to_owned()));
-    let after = FileImage::root(content, 0o644);
     if before.as_ref() == Some(&after) {
         return Ok(None);
     }

@@ -4,7 +4,7 @@
 mod image;
 mod syntax;
 
-pub use image::{directory, own, text, write};
+pub use image::{directory, own, own_as, text, write};
 pub use syntax::Syntax;
 
 use crate::profile::policy::Policy;

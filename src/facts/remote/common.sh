@@ -35,6 +35,7 @@ secret_path() {
         /etc/pve/priv/* | /etc/pve/nodes/*/priv/* | /var/lib/pve-cluster/*) return 0 ;;
         /etc/shadow* | /etc/gshadow* | /etc/security/opasswd* | /var/backups/*) return 0 ;;
         /etc/ssh/*_key | */.ssh/id_* | /etc/corosync/authkey* | /etc/ssl/private/* | /etc/apt/auth.conf*) return 0 ;;
+        /etc/pve-harden/alerts-webhook*) return 0 ;;
         *.key | *.keytab | */.env | /proc/* | /sys/* | /dev/*) return 0 ;;
         /var/lib/pve-harden/runs/*/meta.json | /var/lib/pve-harden/runs/*/state.json) return 1 ;;
         /var/lib/pve-harden/*) return 0 ;;
