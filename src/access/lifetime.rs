@@ -299,11 +299,11 @@ mod tests {
             let comment = format!("{comment}{bracket}");
             let (base, notes) = Notes::split(&comment);
             let (again, same) = { let joined = notes.join(base); let (b, n) = Notes::split(&joined); (b.to_owned(), n) };
-            if notes != Notes::default() {
+            if notes == Notes::default() {
+                prop_assert_eq!(base, comment.as_str());
+            } else {
                 prop_assert_eq!(again, base);
                 prop_assert_eq!(same, notes);
-            } else {
-                prop_assert_eq!(base, comment.as_str());
             }
         }
     }

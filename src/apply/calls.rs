@@ -153,7 +153,7 @@ impl Calls {
     pub fn script(mut self, parameters: &[(&str, &Secret)], text: &str) -> Self {
         let mut script = String::new();
         for (name, value) in parameters {
-            script.push_str(&format!("{name}={}\n", quote::shell(value.expose())));
+            script.extend([*name, "=", &quote::shell(value.expose()), "\n"]);
         }
         self.lines.push(Line::Script(Secret::new(script + text)));
         self
@@ -184,7 +184,7 @@ impl Calls {
                         return Err(Error::msg(Kind::Refused, format!("{odd:?} is not a name this tool hands to PVE")));
                     }
                     let function = if *tries { "tries" } else { "call" };
-                    text.push_str(&format!("{function} {name} {module} {}\n", words.line()));
+                    text.extend([function, " ", name, " ", module, " ", &words.line(), "\n"]);
                 }
                 Line::Script(script) => {
                     text.push_str(script.expose());
@@ -256,7 +256,7 @@ impl Answers {
         let mut said = String::new();
         let mut answers = Vec::new();
         for frame in frames {
-            if frame.name.ends_with(".said") {
+            if frame.name.rsplit_once('.').is_some_and(|(_, kind)| kind == "said") {
                 said = clean(&text(frame));
             } else if !matches!(frame.name.as_str(), "ready" | "login" | "end" | "history") {
                 let (name, status) = (frame.name.clone(), frame.status);

@@ -55,7 +55,7 @@ mod tests {
         };
         let cluster = ("/etc/pve/firewall/cluster.fw", Some(&image));
         let host = ("/etc/pve/nodes/pve1/host.fw", None);
-        let found = files(&[question.clone()], [cluster, host, ("/etc/ssh/sshd_config", Some(&image))]);
+        let found = files(std::slice::from_ref(&question), [cluster, host, ("/etc/ssh/sshd_config", Some(&image))]);
         assert_eq!(
             found,
             [

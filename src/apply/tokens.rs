@@ -2,6 +2,7 @@
 //! what a cut leaves is one of few states, and the comment of the token says which.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
@@ -148,18 +149,21 @@ pub fn uses_program(ids: &[&str], own: &str, peers: &[(String, String)]) -> Prog
         include_str!("remote/token.sh")
     );
     let mut text = format!(
-        "LOOK={}\nused=$(printf '%s' \"$LOOK\" | sh -s)\nemit used.{own} \"$?\" \"$used\"\n",
-        quote::shell(&look)
+        "LOOK={}\nused=$(printf '%s' \"$LOOK\" | sh -s)\nemit {} \"$?\" \"$used\"\n",
+        quote::shell(&look),
+        quote::shell(&format!("used.{own}"))
     );
     for (name, address) in peers {
         let key = quote::shell(&format!("HostKeyAlias={name}"));
         let known = quote::shell(&format!("UserKnownHostsFile=/etc/pve/nodes/{name}/ssh_known_hosts"));
         let host = quote::shell(&format!("root@{address}"));
-        text.push_str(&format!(
+        let frame = quote::shell(&format!("used.{name}"));
+        let _ = write!(
+            text,
             "used=$(printf '%s' \"$LOOK\" | timeout 25 ssh -e none -o BatchMode=yes -o ConnectTimeout=10 \
              -o ControlPath=none -o {key} -o {known} -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts {host} sh -s \
-             2>/dev/null)\nemit used.{name} \"$?\" \"$used\"\n"
-        ));
+             2>/dev/null)\nemit {frame} \"$?\" \"$used\"\n"
+        );
     }
     Program::new(&text)
 }

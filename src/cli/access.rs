@@ -111,7 +111,7 @@ impl AccessArgs {
 /// Runs the verb.
 pub async fn run(args: AccessArgs, output: Output) -> Result<u8> {
     match args.verb {
-        Verb::Passwd(args) => passwd::run(*args, output).await,
+        Verb::Passwd(args) => Box::pin(passwd::run(*args, output)).await,
         Verb::Matrix(matrix) => {
             let read = read(&matrix.source, output).await?;
             let node = &read.policy.host.name;

@@ -103,7 +103,7 @@ impl Opened {
         };
         reason_given(&policy, of.reason.as_deref())?;
         let connector = Connector::new(&of.connection, &settings.loaded.secrets, output, true);
-        let node = run::before_changes(connector.reach(&policy)).await?;
+        let node = Box::pin(run::before_changes(connector.reach(&policy))).await?;
         Ok(Self { connector, policy, node })
     }
 
@@ -127,7 +127,7 @@ impl Opened {
 
 /// Shows what goes, takes it away, and writes the timeline.
 pub async fn lock(args: Lock, output: Output) -> Result<u8> {
-    let opened = Opened::of(&args.of, output).await?;
+    let opened = Box::pin(Opened::of(&args.of, output)).await?;
     let user = &args.of.whom;
     let (changes, locked) = lock_changes(&opened, user)?;
     let linux = linux_name(user).map(str::to_owned);
@@ -172,7 +172,7 @@ pub async fn lock(args: Lock, output: Output) -> Result<u8> {
 
 /// Gives back what locks of this user on this node took.
 pub async fn unlock(args: Unlock, output: Output) -> Result<u8> {
-    let opened = Opened::of(&args.of, output).await?;
+    let opened = Box::pin(Opened::of(&args.of, output)).await?;
     let user = &args.of.whom;
     let locked = record_of(&opened.node.facts, user).ok_or_else(|| {
         opened
@@ -318,15 +318,14 @@ async fn write_timeline(
 ) -> Result<(PathBuf, usize)> {
     let program = Program::new(&timeline::program(user, linux));
     // After a run the master may have ended; then a new one is opened.
-    let frames = match opened.node.connection.run(&program, Limits::default()).await {
-        Ok(frames) => frames,
-        Err(_) => {
-            let held = &opened.node.operator.key_fingerprints;
-            let connection = opened.connector.open(&opened.policy, held).await?;
-            let frames = connection.run(&program, Limits::default()).await;
-            let _ = connection.close().await;
-            frames?
-        }
+    let frames = if let Ok(frames) = opened.node.connection.run(&program, Limits::default()).await {
+        frames
+    } else {
+        let held = &opened.node.operator.key_fingerprints;
+        let connection = opened.connector.open(&opened.policy, held).await?;
+        let frames = connection.run(&program, Limits::default()).await;
+        let _ = connection.close().await;
+        frames?
     };
     let found = timeline::parse(&frames, user);
     let now = Timestamp::now();

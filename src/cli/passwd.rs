@@ -50,8 +50,8 @@ pub async fn run(args: Passwd, output: Output) -> Result<u8> {
             Error::msg(Kind::Usage, format!("{:?} is no user: NAME@REALM", args.user)).state("nothing was contacted")
         );
     }
-    let work = Work::open(&args.place, output).await?;
-    let result = work.interruptible(set(&args, &work)).await;
+    let work = Box::pin(Work::open(&args.place, output)).await?;
+    let result = Box::pin(work.interruptible(set(&args, &work))).await;
     work.close().await;
     result
 }

@@ -20,7 +20,7 @@ pub async fn run(args: Rollback, output: Output) -> Result<u8> {
     reason_given(&policy, args.reason.as_deref())?;
     let connector = Connector::new(&args.connection, &settings.loaded.secrets, output, true);
     let name = policy.host.name.clone();
-    let node = run::before_changes(connector.reach(&policy)).await?;
+    let node = Box::pin(run::before_changes(connector.reach(&policy))).await?;
     let records = super::history::records(&node.connection).await.map_err(|error| error.untouched(&name))?;
     let chosen = history::choose(&records, args.run.as_deref()).map_err(|why| {
         Error::msg(Kind::Refused, why).untouched(&name).hint(format!("see `pve-harden history {name}`"))

@@ -57,8 +57,8 @@ impl TokenArgs {
 pub async fn run(args: TokenArgs, output: Output) -> Result<u8> {
     match args.verb {
         Verb::List(args) => list::run(args, output).await,
-        Verb::New(args) => new::run(args, output).await,
-        Verb::Rotate(args) => rotate::run(args, output).await,
-        Verb::Revoke(args) => revoke::run(args, output).await,
+        Verb::New(args) => Box::pin(new::run(args, output)).await,
+        Verb::Rotate(args) => Box::pin(rotate::run(args, output)).await,
+        Verb::Revoke(args) => Box::pin(revoke::run(args, output)).await,
     }
 }

@@ -117,6 +117,7 @@ const UNITS: &[&str] = &[
 const OUTSIDE: [&str; 5] = ["203.0.113.1", "198.51.100.1", "192.0.2.1", "2001:db8::1", "3fff::1"];
 
 /// What a capture asks for beyond what every capture holds.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Random per capture; goes before a password hash when its digest is made on the node.

@@ -20,13 +20,15 @@ pub(super) fn room(kind: &SinkKind, item: &Item, text: Option<&str>) -> Result<(
     };
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(()) };
     match (kind, &item.what) {
-        (SinkKind::Env { .. }, What::Token { id }) => match holds(kind, item, Some(text)) {
-            Some(there) if family(&there) != family(id) => {
-                Err(taken(&there, "give the sink a `variable` of its own for this token"))
+        (SinkKind::Env { .. }, what) => {
+            let What::Token { id } = what else { return Ok(()) };
+            match holds(kind, item, Some(text)) {
+                Some(there) if family(&there) != family(id) => {
+                    Err(taken(&there, "give the sink a `variable` of its own for this token"))
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        },
-        (SinkKind::Env { .. }, _) => Ok(()),
+        }
         (SinkKind::File { path }, What::Password { .. } | What::RecoveryKeys { .. }) => {
             let own = path.to_string_lossy().contains("{user}");
             if own { Ok(()) } else { Err(taken("somebody", "write {user} in the file's name, or move the file away")) }

@@ -76,15 +76,12 @@ impl Item {
             let (before, after) = rest.split_at(at);
             filled.push_str(before);
             let places = [("{host}", self.host.as_str()), ("{user}", self.user()), ("{token}", token.as_str())];
-            match places.iter().find(|(place, _)| after.starts_with(place)) {
-                Some((place, value)) => {
-                    filled.push_str(&word(value));
-                    rest = &after[place.len()..];
-                }
-                None => {
-                    filled.push('{');
-                    rest = &after[1..];
-                }
+            if let Some((place, value)) = places.iter().find(|(place, _)| after.starts_with(place)) {
+                filled.push_str(&word(value));
+                rest = &after[place.len()..];
+            } else {
+                filled.push('{');
+                rest = &after[1..];
             }
         }
         filled + rest

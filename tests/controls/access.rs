@@ -293,7 +293,9 @@ fn locking_is_made_of_calls_that_pve_takes() {
     let config = user_cfg::parse(text, Catalogue::of(9));
     let (steps, locked) = pve_harden::access::lock::lock(&config, Catalogue::of(9), "o'neil!x@pve", 10).unwrap();
     let mut after = config.clone();
-    steps.iter().for_each(|step| pve_harden::access::model::apply(&mut after, &step.call));
+    for step in &steps {
+        pve_harden::access::model::apply(&mut after, &step.call);
+    }
     let (back, _) = pve_harden::access::lock::unlock(&after, &locked).unwrap();
     let calls = steps.iter().chain(&back).flat_map(|step| std::iter::once(&step.call).chain(&step.undo));
     super::access_calls::all_taken(calls);

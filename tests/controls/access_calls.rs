@@ -235,7 +235,8 @@ fn every_call_of_a_token_is_one_that_pve_takes() {
         tokens::end(&new.id, Ending::Revoked, "o"),
         tokens::end(&new.id, Ending::At(1), "o"),
     ];
-    let lines: Vec<Vec<String>> = all.iter().flat_map(|calls| calls.words()).map(|(_, words)| words).collect();
+    let lines: Vec<Vec<String>> =
+        all.iter().flat_map(pve_harden::apply::calls::Calls::words).map(|(_, words)| words).collect();
     assert_eq!(lines.len(), 8, "{lines:?}");
     let passwords = pve_harden::apply::passwords::of_user("svc@pve", &secret, "o").words();
     for (_, words) in &passwords {

@@ -80,7 +80,7 @@ fn outline(verdict: &Verdict) -> String {
     if let Status::Differs { changes, .. } = &mut short.status {
         for change in changes {
             if let Action::File(FileChange { after: Some(after), path, .. }) = &mut change.action
-                && !path.ends_with(".json")
+                && path.rsplit_once('.').is_none_or(|(_, kind)| kind != "json")
             {
                 after.content = "…\n".into();
             }

@@ -124,7 +124,7 @@ fn a_token_is_made_rotated_and_revoked_and_its_secret_is_in_its_sink_only() {
 
     token(&["revoke", "svc@pve!ci", "--yes"], 4);
     token(&["revoke", "svc@pve!ci", "--yes", "--force"], 0);
-    assert_eq!(tokens(&lab), [second.0.clone()]);
+    assert_eq!(tokens(&lab), std::slice::from_ref(&second.0));
     token(&["rotate", "svc@pve!ci", "--in-place", "--force", "--yes"], 0);
     let third = stored(&lab);
     assert!(third.0 == second.0 && third.1 != second.1);

@@ -80,7 +80,7 @@ pub async fn run(args: Rotate, output: Output) -> Result<u8> {
     let new = new_key(&args.new)?;
     let connector = Connector::new(&args.connection, &settings.loaded.secrets, output, true);
     let name = policy.host.name.clone();
-    let mut node = before_changes(reach(&connector, &policy, &new)).await?;
+    let mut node = Box::pin(before_changes(reach(&connector, &policy, &new))).await?;
     let admin = administrator(&args, &policy, &node).map_err(|error| error.untouched(&name))?;
     let keys = keys_of(&node.facts, &admin).map_err(|error| error.untouched(&name))?;
     let old = old_key(args.old.as_deref(), &keys, &new).map_err(|error| error.untouched(&name))?;

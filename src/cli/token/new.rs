@@ -32,8 +32,8 @@ pub(super) struct New {
 }
 
 pub(super) async fn run(args: New, output: Output) -> Result<u8> {
-    let work = Work::open(&args.place, output).await?;
-    let result = work.interruptible(all(&args, &work)).await;
+    let work = Box::pin(Work::open(&args.place, output)).await?;
+    let result = Box::pin(work.interruptible(all(&args, &work))).await;
     work.close().await;
     result
 }

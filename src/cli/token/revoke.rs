@@ -26,7 +26,7 @@ pub(super) struct Revoke {
 }
 
 pub(super) async fn run(args: Revoke, output: Output) -> Result<u8> {
-    let work = Work::open(&args.place, output).await?;
+    let work = Box::pin(Work::open(&args.place, output)).await?;
     let result = work.interruptible(all(&args, &work)).await;
     work.close().await;
     result
@@ -47,7 +47,7 @@ async fn all(args: &Revoke, work: &Work) -> Result<u8> {
     let uses = work.uses(&ids).await.map_err(|error| error.untouched(work.name()))?;
     let mut in_use = Vec::new();
     for id in &ids {
-        let (words, blocks) = work.judged(&uses, id);
+        let (words, blocks) = Work::judged(&uses, id);
         work.output.result(&format!("{}: revoke {}, {words}\n", work.name(), sanitize::line(id)))?;
         if blocks {
             in_use.push(sanitize::line(id).into_owned());

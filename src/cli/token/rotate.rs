@@ -17,6 +17,7 @@ use crate::sanitize;
 use crate::sink;
 
 /// `token rotate`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Clone, Debug, Args)]
 pub(super) struct Rotate {
     /// Tokens, "user@realm!token"; any member of a rotated family stands for it
@@ -61,8 +62,8 @@ fn grace(text: &str) -> Result<u64, String> {
 }
 
 pub(super) async fn run(args: Rotate, output: Output) -> Result<u8> {
-    let work = Work::open(&args.place, output).await?;
-    let result = work.interruptible(all(&args, &work)).await;
+    let work = Box::pin(Work::open(&args.place, output)).await?;
+    let result = Box::pin(work.interruptible(all(&args, &work))).await;
     work.close().await;
     result
 }
@@ -162,7 +163,7 @@ async fn one(args: &Rotate, work: &Work, id: &str) -> Result<u8> {
 async fn overlap(args: &Rotate, work: &Work, place: sink::Place, new: &Making, old: &str) -> Result<u8> {
     let node = work.name();
     let uses = work.uses(&[old]).await.map_err(|error| error.untouched(node))?;
-    let (words, blocks) = work.judged(&uses, old);
+    let (words, blocks) = Work::judged(&uses, old);
     let then = match args.grace {
         Some(grace) => format!("{old} ends {}", day(work.now()? + grace)),
         None => format!("{old} is revoked"),
@@ -192,7 +193,7 @@ async fn in_place(args: &Rotate, work: &Work, place: sink::Place, new: Making, o
     }
     let new = Making { id: old.to_owned(), rights: Vec::new(), leftovers: Vec::new(), ..new };
     let uses = work.uses(&[old]).await.map_err(|error| error.untouched(node))?;
-    let (words, blocks) = work.judged(&uses, old);
+    let (words, blocks) = Work::judged(&uses, old);
     let text =
         format!("{node}: {old} gets a new secret, ends {}; the former one ends at once ({words})\n", day(new.expires));
     work.output.result(&text)?;
@@ -218,7 +219,7 @@ async fn ended(args: &Rotate, work: &Work, new: &str, old: &str) -> Result<u8> {
         return Ok(0);
     }
     let uses = work.uses(&[old]).await.map_err(|error| error.state(work.standing.borrow().clone()))?;
-    let (words, blocks) = work.judged(&uses, old);
+    let (words, blocks) = Work::judged(&uses, old);
     if blocks && !args.force {
         let text = format!("{node}: {new} is in use; {old} stays, {words}: `pve-harden token revoke '{old}'` later\n");
         work.output.result(&text)?;

@@ -51,7 +51,7 @@ impl Work {
             None => crate::cli::access::first(&settings, &place.connection)?,
         };
         let connector = Connector::new(&place.connection, &settings.loaded.secrets, output, true);
-        let node = run::before_changes(connector.reach(&policy)).await?;
+        let node = Box::pin(run::before_changes(connector.reach(&policy))).await?;
         let name = policy.host.name.clone();
         connector.tell(&name, What::Finished);
         if let Reading::Known(cluster) = &node.facts.cluster
@@ -133,7 +133,7 @@ impl Work {
     }
 
     /// Why a token must not end now, by its last use; and the words for people.
-    pub(in crate::cli) fn judged(&self, uses: &Uses, id: &str) -> (String, bool) {
+    pub(in crate::cli) fn judged(uses: &Uses, id: &str) -> (String, bool) {
         let now = Timestamp::now();
         let unread = if uses.unread.is_empty() {
             String::new()

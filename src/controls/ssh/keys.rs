@@ -147,7 +147,10 @@ fn held(account: &str, keys: &AuthorizedKeys, line: &str, today: i64) -> Held {
 /// The last date in a comment: what was made later says so later.
 fn date_in(comment: &str) -> Option<Date> {
     let word = |word: &str| if word.len() == 10 { word.parse::<Date>().ok() } else { None };
-    comment.split(|c: char| c.is_whitespace() || matches!(c, '@' | '(' | ')' | ',' | '_' | '/')).filter_map(word).last()
+    comment
+        .split(|c: char| c.is_whitespace() || matches!(c, '@' | '(' | ')' | ',' | '_' | '/'))
+        .filter_map(word)
+        .next_back()
 }
 
 fn days(date: Date) -> i64 {
@@ -159,11 +162,11 @@ fn days(date: Date) -> i64 {
 fn told(held: &[Held], lines: usize) -> String {
     let mut text = if held.len() == 1 { "1 key".to_owned() } else { format!("{} keys", held.len()) };
     if lines > held.len() {
-        text += &format!(" beside {} of the cluster's nodes", lines - held.len());
+        text.extend([" beside ", &(lines - held.len()).to_string(), " of the cluster's nodes"]);
     }
     let unknown = held.iter().filter(|key| key.age.is_none()).count();
     if unknown > 0 {
-        text += &format!(", age of {unknown} unknown");
+        text.extend([", age of ", &unknown.to_string(), " unknown"]);
     }
     text
 }
@@ -185,7 +188,7 @@ fn findings(all: &[Held], policy: &Policy) -> Vec<Evidence> {
         found.extend(same(holders));
     }
     let limit = i64::from(policy.profile.ssh.keys.max_age_days);
-    let want = wanted(policy, "ssh.keys.max-age-days", &format!("{limit} days at most"));
+    let want = wanted(policy, "ssh.keys.max-age-days", format!("{limit} days at most"));
     for key in all.iter().filter(|_| limit > 0) {
         if let Some(age) = key.age.filter(|age| *age > limit) {
             found.push(finding(key, &format!("at least {age} days old"), &want));

@@ -27,6 +27,7 @@ pub struct CertRenewal {
 
 /// `[cert.acme]`. Secrets are named, never written: `env:NAME` (the environment or `.env`) or `file:PATH` (from the site's
 /// folder, readable by its owner alone). In names and paths `{node}` is the node's name in the site.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the profile")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CertAcme {

@@ -112,7 +112,10 @@ pub(super) fn upload(host: &Host, given: &Given) -> anyhow::Result<u8> {
 
 pub(super) fn delete(host: &Host) -> anyhow::Result<u8> {
     for name in ["pveproxy-ssl.pem", "pveproxy-ssl.key"] {
-        let _ = std::fs::remove_file(host.own(name));
+        let path = host.own(name);
+        if path.exists() {
+            std::fs::remove_file(path)?;
+        }
     }
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! `pve-sim pve-firewall-module`: the work behind the Perl modules PVE::Firewall and PVE::FirewallSimulator.
+//! `pve-sim pve-firewall-module`: the work behind the Perl modules `PVE::Firewall` and `PVE::FirewallSimulator`.
 //!
 //! ```text
 //! compile CLUSTER-FW HOST-FW COROSYNC-CONF     paths, - for the live file
