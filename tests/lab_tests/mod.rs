@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod bruteforce;
 mod certificates;
+mod drift;
 mod enforcement;
 mod expiry;
 mod faults;

@@ -1,0 +1,66 @@
+//! What others do to a hardened node: found, attributed, put back.
+
+use serde_json::Value;
+
+use crate::support::lab::Lab;
+
+/// Entries of the drift that `check` reports: control, path, author, reason.
+fn drift(lab: &Lab) -> Vec<(String, String, String, String)> {
+    let said = lab.harden(&["check", "pve1", "--format", "json"]).exits(1);
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let entries = document["nodes"][0]["drift"].as_array().cloned().unwrap_or_default();
+    entries
+        .iter()
+        .map(|one| (text(&one["control"]), text(&one["path"]), text(&one["by"]), text(&one["because"])))
+        .collect()
+}
+
+#[track_caller]
+fn assert_drift(lab: &Lab, control: &str, path: &str, by: &str, because: &[&str]) {
+    let found = drift(lab);
+    let one = found.iter().find(|one| one.0 == control && one.1 == path && one.2 == by);
+    let (.., reason) = one.unwrap_or_else(|| panic!("no {by} for {control} {path}: {found:#?}"));
+    for part in because {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+}
+
+#[test]
+fn who_changed_what_since_the_last_run() {
+    let Some(lab) = Lab::up("drift-who", &["pve1"], &[]) else { return };
+    lab.harden(&["apply", "pve1", "--yes"]).exits(0);
+
+    // Somebody who logged in before, in a file of ours and in one that wins over ours.
+    let faillock = "/etc/security/faillock.conf";
+    lab.ssh("pve1", &[], &format!("sudo sh -c 'printf \"deny = 50\\n\" >>{faillock}'")).exits(0);
+    let other = "/etc/ssh/sshd_config.d/00-a.conf";
+    // restart, not reload: a reload is over before sshd listens again, and a login in between is refused.
+    lab.on("pve1", &format!("printf 'Match User root\\n PermitRootLogin yes\\n' >{other} && systemctl restart ssh"));
+    assert_drift(&lab, "lockout.pam", faillock, "somebody", &["changed at ", "owner root; ops had logged in from "]);
+    assert_drift(&lab, "ssh.root-login", other, "somebody", &["changed at "]);
+    lab.on("pve1", &format!("rm {other} && systemctl restart ssh"));
+
+    // A package that somebody removed: when, by which command, at whose wish.
+    let remove = "sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y remove libpam-pwquality";
+    lab.ssh("pve1", &[], remove).exits(0);
+    let because =
+        ["remove of libpam-pwquality 1.", "by `apt-get -q -y remove libpam-pwquality`", "which ops asked for"];
+    assert_drift(&lab, "password.quality", "", "package", &because);
+
+    // A package that writes a file of ours.
+    let defs = "/etc/login.defs";
+    lab.on(
+        "pve1",
+        &format!(
+            "sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 99999/' {defs}; date '+%F %T upgrade login.defs:all 1:4.17.4-1 1:4.17.4-2' >>/var/log/dpkg.log"
+        ),
+    );
+    assert_drift(&lab, "password.aging", defs, "package", &["upgrade of login.defs 1:4.17.4-1 → 1:4.17.4-2"]);
+
+    let plan = lab.harden(&["plan", "pve1"]).exits(1);
+    assert!(plan.stdout.contains("libpam-pwquality") && plan.stdout.contains(faillock), "{}", plan.stdout);
+    lab.harden(&["apply", "pve1", "--yes"]).exits(0);
+    lab.harden(&["plan", "pve1"]).exits(0);
+    assert_eq!(lab.exec("pve1", &format!("grep -x 'deny = 50' {faillock}")).status, 1);
+}
