@@ -21,5 +21,6 @@ mod power;
 mod runs;
 mod spine;
 mod tokens;
+mod upgrade;
 mod web;
 mod wheel;

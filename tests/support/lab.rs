@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -222,6 +222,19 @@ impl Lab {
             "cd / && find etc root var/lib/pam home usr/local/sbin -xdev \\( -path etc/pve -o -name pve-harden-undo -o -name pve-harden-confirm \\) -prune -o \\( -type f -o -type l -o -type d \\) -printf '%p %y %m %U:%G %l\\n' | grep -v -e '^etc d ' | sort; find etc root var/lib/pam home -xdev -path etc/pve -prune -o -type f -exec sha256sum {} + | sort -k2",
         )
     }
+}
+
+/// Runs a shell command as root on the node with this on its standard input; what it wrote, or a panic.
+#[track_caller]
+pub fn feed(lab: &Lab, node: &str, script: &str, input: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(lab_program());
+    command.env("LAB_ID", &lab.id).args(["exec", node, "--", "sh", "-c", script]);
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(input).expect("a file");
+    file.rewind().expect("a file");
+    let output = command.stdin(file).output().expect("tests/lab/lab runs");
+    assert!(output.status.success(), "{script:.200}\n{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 impl Drop for Lab {
