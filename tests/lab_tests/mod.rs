@@ -22,5 +22,6 @@ mod runs;
 mod spine;
 mod tokens;
 mod upgrade;
+mod vagrant;
 mod web;
 mod wheel;
