@@ -118,4 +118,28 @@ mod tests {
             assert!(forbidden(&step).is_some(), "{name:?}");
         }
     }
+
+    #[test]
+    fn a_rehearsal_that_was_cut_is_taken_back_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(run.join("before/004")).unwrap();
+        std::fs::write(run.join("before/004/path"), format!("{}\n", at("pveproxy-ssl.pem").display())).unwrap();
+        std::fs::write(run.join("acme.config"), "acme: account=default\n").unwrap();
+        std::fs::write(run.join("acme.rehearsal"), "acme: account=default-staging\n").unwrap();
+        let restored = |there: &str| {
+            std::fs::write(at("config"), there).unwrap();
+            let stubs =
+                "on_pmxcfs() { return 1; }\nrestore_path() { :; }\nput_pmxcfs() { cp \"$1\" \"$2\"; }\nRELOADS=\n";
+            let text = format!("{stubs}{}\ncert_restore \"$1\"", include_str!("remote/cert.sh"));
+            let entry = run.join("before/004");
+            let status = std::process::Command::new("sh").args(["-c", &text, "sh"]).arg(entry).status().unwrap();
+            assert!(status.success());
+            std::fs::read_to_string(at("config")).unwrap()
+        };
+        assert_eq!(restored("acme: account=default-staging\n"), "acme: account=default\n");
+        let edited = "acme: account=default\ndescription: somebody's\n";
+        assert_eq!(restored(edited), edited);
+    }
 }

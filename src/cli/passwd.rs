@@ -50,10 +50,7 @@ pub async fn run(args: Passwd, output: Output) -> Result<u8> {
             Error::msg(Kind::Usage, format!("{:?} is no user: NAME@REALM", args.user)).state("nothing was contacted")
         );
     }
-    let work = Box::pin(Work::open(&args.place, output)).await?;
-    let result = Box::pin(work.interruptible(set(&args, &work))).await;
-    work.close().await;
-    result
+    Work::with(&args.place, output, async |work| set(&args, work).await).await
 }
 
 /// The Linux account of a user of the realm pam.
@@ -116,10 +113,7 @@ async fn stored(work: &Work, user: &str, place: Option<sink::Place>, password: &
     };
     let answers = work.calls(&calls).await;
     let set = answers.and_then(|answers| passwords::set(&answers).map(|()| answers));
-    let answers = set.map_err(|error| Error {
-        state: format!("the password of {user} on {} is as before{told}", work.name()),
-        ..error
-    })?;
+    let answers = set.map_err(|error| not_set(error, user, work.name(), &told))?;
     work.standing.replace(format!("{user} has a new password on {}", work.name()));
     if let Some(staged) = staged {
         staged.keep().await.map_err(|error| {
@@ -146,6 +140,16 @@ async fn stored(work: &Work, user: &str, place: Option<sink::Place>, password: &
             Ok(1)
         }
     }
+}
+
+/// PVE's no leaves the password as it was; after a lost connection nobody here knows.
+fn not_set(error: Error, user: &str, node: &str, told: &str) -> Error {
+    if matches!(error.kind, Kind::Refused | Kind::Busy) {
+        return error.state(format!("the password of {user} on {node} is as before{told}"));
+    }
+    Error { kind: Kind::NeedsHands, ..error }
+        .state(format!("whether the password of {user} on {node} was changed could not be learned{told}"))
+        .hint("run the same command again")
 }
 
 fn given(args: &Passwd, work: &Work) -> Result<Secret> {
@@ -182,7 +186,7 @@ async fn expired(args: &Passwd, work: &Work) -> Result<u8> {
     work.output.result(&format!("{}: the password of {} expires now\n", work.name(), sanitize::line(user)))?;
     work.confirm(args.yes, "Expire it?")?;
     let answers = work.calls(&passwords::expire(user, name, work.by())).await;
-    answers.and_then(|answers| passwords::set(&answers)).map_err(|error| error.untouched(work.name()))?;
+    answers.and_then(|answers| passwords::set(&answers)).map_err(|error| not_set(error, user, work.name(), ""))?;
     work.output.result(&format!(
         "{}: {} chooses a new password at the next login\n",
         work.name(),

@@ -20,7 +20,7 @@ const SAID: usize = 400;
 /// What is read of them.
 const SAID_BYTES: u64 = 16 * 1024;
 /// Variables with passwords of this tool's own.
-const OURS: [&str; 2] = ["PVE_ROOT_PASS", "PVE_HARDEN_"];
+const OURS: [&str; 3] = ["PVE_ROOT_PASS", "PVE_HARDEN_", "PVE_KEY_PASSPHRASE"];
 
 /// A command that is there.
 #[derive(Debug)]

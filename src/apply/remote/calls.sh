@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Calls of PVE's API one by one, each with a frame of its own. Evaluated after prelude.sh; the words follow as quoted
-# lines, `call NAME MODULE WORD...` or `quiet NAME MODULE WORD...`. MODULE is PVE::CLI::pveum or PVE::CLI::pvesh.
+# lines, `call NAME MODULE WORD...` or `tries NAME MODULE WORD...`. MODULE is PVE::CLI::pveum or PVE::CLI::pvesh.
 #
 # A word may be a secret, so that no word is ever an argument of a process: perl reads them from standard input and
 # hands them to PVE's own command line after it has been loaded, as /usr/bin/pvesh does with its arguments.

@@ -29,6 +29,11 @@ cert_restore() {
         rm -f "${cert_target%.pem}.key"
     fi
     restore_path "$1" || return 1
+    # A cut in a rehearsal leaves the staging account in the node's configuration; what is not that rehearsal's is left alone.
+    cert_run=${1%/before/*}
+    if [ -e "$cert_run/acme.rehearsal" ] && cmp -s "$cert_run/acme.rehearsal" "${cert_target%/*}/config"; then
+        put_pmxcfs "$cert_run/acme.config" "${cert_target%/*}/config" || return 1
+    fi
     case $cert_target in
     /usr/local/share/ca-certificates/*) timeout 120 update-ca-certificates --fresh >/dev/null 2>&1 7>&- 8>&- 9>&- || return 1 ;;
     */pveproxy-ssl.pem) RELOADS="$RELOADS pveproxy.service" ;;
@@ -143,7 +148,7 @@ step_cert_order() { # PATH NAMES trusted|any REHEARSAL PATIENCE
     if [ -n "$4" ]; then
         order_config=${1%/*}/config
         sed "s/^acme: account=[^,]*/acme: account=$4/" "$order_config" >"$DIR/acme.rehearsal" && cp -- "$order_config" "$DIR/acme.config" &&
-            put_pmxcfs "$DIR/acme.rehearsal" "$order_config" || return 1
+            sync "$DIR/acme.rehearsal" "$DIR/acme.config" "$DIR" && put_pmxcfs "$DIR/acme.rehearsal" "$order_config" || return 1
         order_error=$(cert_order "$5" "$1")
         order_status=$?
         put_pmxcfs "$DIR/acme.config" "$order_config" || return 1

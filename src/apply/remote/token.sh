@@ -31,7 +31,8 @@ prove_token() {
 # prove_token is no use.
 token_uses() {
     [ -r /var/log/pveproxy/access.log ] || return 1
-    find /var/log/pveproxy -maxdepth 1 -name 'access.log*' -printf '%T@ %p\n' | sort -n | cut -d ' ' -f 2- |
+    # The folder is www-data's: a pipe or a link in a log's place is not read.
+    find /var/log/pveproxy -maxdepth 1 -name 'access.log*' -type f -printf '%T@ %p\n' | sort -n | cut -d ' ' -f 2- |
         xargs -r -d '\n' zcat -f -- 2>/dev/null |
         awk 'BEGIN { count = split(ENVIRON["TOKEN_IDS"], ids, "\n"); for (at = 1; at <= count; at++) wanted[ids[at]] = 1 }
             $3 in wanted && !/"GET \/api2\/json\/access\/permissions HTTP\/1\.0" 200/ { last[$3] = $0 }

@@ -32,10 +32,7 @@ pub(super) struct New {
 }
 
 pub(super) async fn run(args: New, output: Output) -> Result<u8> {
-    let work = Box::pin(Work::open(&args.place, output)).await?;
-    let result = Box::pin(work.interruptible(all(&args, &work))).await;
-    work.close().await;
-    result
+    Work::with(&args.place, output, async |work| all(&args, work).await).await
 }
 
 async fn all(args: &New, work: &Work) -> Result<u8> {
@@ -79,7 +76,7 @@ async fn all(args: &New, work: &Work) -> Result<u8> {
     }
     work.confirm(args.yes, &format!("Make {} on {}?", counted(makings.len()), work.name()))?;
     for (making, sink) in makings {
-        let place = sink::prove(sink, &item(work, &making.id)).await.map_err(|error| error.untouched(work.name()))?;
+        let place = sink::prove(sink, &item(work, &making.id)).await.map_err(|error| work.as_it_stands(error))?;
         work.made(&making, place, &format!("no token {} is on {}", making.id, work.name())).await?;
         work.output.result(&format!("{}: {} made\n", work.name(), making.id))?;
     }

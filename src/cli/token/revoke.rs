@@ -26,10 +26,7 @@ pub(super) struct Revoke {
 }
 
 pub(super) async fn run(args: Revoke, output: Output) -> Result<u8> {
-    let work = Box::pin(Work::open(&args.place, output)).await?;
-    let result = work.interruptible(all(&args, &work)).await;
-    work.close().await;
-    result
+    Work::with(&args.place, output, async |work| all(&args, work).await).await
 }
 
 async fn all(args: &Revoke, work: &Work) -> Result<u8> {

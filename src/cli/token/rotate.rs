@@ -62,10 +62,7 @@ fn grace(text: &str) -> Result<u64, String> {
 }
 
 pub(super) async fn run(args: Rotate, output: Output) -> Result<u8> {
-    let work = Box::pin(Work::open(&args.place, output)).await?;
-    let result = Box::pin(work.interruptible(all(&args, &work))).await;
-    work.close().await;
-    result
+    Work::with(&args.place, output, async |work| all(&args, work).await).await
 }
 
 async fn all(args: &Rotate, work: &Work) -> Result<u8> {
@@ -127,7 +124,7 @@ async fn due(args: &Rotate, work: &Work) -> Result<Vec<String>> {
 }
 
 async fn one(args: &Rotate, work: &Work, id: &str) -> Result<u8> {
-    let untouched = |error: Error| error.untouched(work.name());
+    let untouched = |error: Error| work.as_it_stands(error);
     if let Some(why) = rotation::refusal(id) {
         return Err(untouched(Error::msg(Kind::Refused, why)));
     }
@@ -162,7 +159,7 @@ async fn one(args: &Rotate, work: &Work, id: &str) -> Result<u8> {
 
 async fn overlap(args: &Rotate, work: &Work, place: sink::Place, new: &Making, old: &str) -> Result<u8> {
     let node = work.name();
-    let uses = work.uses(&[old]).await.map_err(|error| error.untouched(node))?;
+    let uses = work.uses(&[old]).await.map_err(|error| work.as_it_stands(error))?;
     let (words, blocks) = Work::judged(&uses, old);
     let then = match args.grace {
         Some(grace) => format!("{old} ends {}", day(work.now()? + grace)),
@@ -175,7 +172,7 @@ async fn overlap(args: &Rotate, work: &Work, place: sink::Place, new: &Making, o
     }
     if blocks && args.grace.is_none() && !args.force {
         let why = format!("{old}: {words}; what uses it would fail until it reads the new secret");
-        return Err(Error::msg(Kind::Refused, why).untouched(node).hint("give it time: --grace 7d; or --force"));
+        return Err(work.as_it_stands(Error::msg(Kind::Refused, why)).hint("give it time: --grace 7d; or --force"));
     }
     work.confirm(args.yes, "Rotate?")?;
     work.standing.replace(format!("{old} works on {node}"));
@@ -186,13 +183,13 @@ async fn overlap(args: &Rotate, work: &Work, place: sink::Place, new: &Making, o
 /// The same token with a new secret.
 async fn in_place(args: &Rotate, work: &Work, place: sink::Place, new: Making, old: &str) -> Result<u8> {
     let node = work.name();
-    let refuse = |why: String, hint: &str| Error::msg(Kind::Refused, why).untouched(node).hint(hint.to_owned());
+    let refuse = |why: String, hint: &str| work.as_it_stands(Error::msg(Kind::Refused, why)).hint(hint.to_owned());
     let release = work.facts().pve.known().map(|release| (release.major, release.minor));
     if release.is_none_or(|release| release < (9, 1)) {
         return Err(refuse("PVE gives a token a new secret from 9.1 on".into(), "leave --in-place out"));
     }
     let new = Making { id: old.to_owned(), rights: Vec::new(), leftovers: Vec::new(), ..new };
-    let uses = work.uses(&[old]).await.map_err(|error| error.untouched(node))?;
+    let uses = work.uses(&[old]).await.map_err(|error| work.as_it_stands(error))?;
     let (words, blocks) = Work::judged(&uses, old);
     let text =
         format!("{node}: {old} gets a new secret, ends {}; the former one ends at once ({words})\n", day(new.expires));

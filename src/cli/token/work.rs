@@ -44,7 +44,7 @@ pub(in crate::cli) struct Work {
 
 impl Work {
     /// Reads the files and the node. Without quorum PVE takes no change.
-    pub(in crate::cli) async fn open(place: &Place, output: Output) -> Result<Self> {
+    async fn open(place: &Place, output: Output) -> Result<Self> {
         let settings = Settings::read(&place.wanted, output)?;
         let policy = match &place.host {
             Some(host) => settings.policy(host, &place.connection)?,
@@ -159,7 +159,11 @@ impl Work {
 
     /// Asks, unless `--yes` was given.
     pub(in crate::cli) fn confirm(&self, yes: bool, question: &str) -> Result<()> {
-        if yes { Ok(()) } else { run::confirm(question, self.name(), Terminal::is_there()) }
+        if yes {
+            return Ok(());
+        }
+        let said = run::confirm(question, self.name(), Terminal::is_there());
+        said.map_err(|error| error.state(self.standing.borrow().clone()))
     }
 
     /// Makes a token, gives it its rights, proves it, and puts its secret into its sink. On any failure it is deleted
@@ -229,7 +233,7 @@ impl Work {
     pub(in crate::cli) async fn end(&self, id: &str, ending: tokens::Ending) -> Result<()> {
         let answers = self.calls(&tokens::end(id, ending, &self.by)).await;
         answers.and_then(|answers| tokens::done(&answers)).map_err(|why| {
-            let state = format!("{}; {id} is not ended", self.standing.borrow());
+            let state = format!("{}; {id} may still work", self.standing.borrow());
             Error { kind: Kind::NeedsHands, ..why }.state(state).hint(format!("pve-harden token revoke '{id}'"))
         })
     }
@@ -249,8 +253,28 @@ impl Work {
             .hint("run the same command again: it takes what is left away")
     }
 
+    /// Opens the node, runs a command on it, and closes it.
+    pub(in crate::cli) async fn with(
+        place: &Place,
+        output: Output,
+        command: impl AsyncFnOnce(&Self) -> Result<u8>,
+    ) -> Result<u8> {
+        let whole = async {
+            let work = Self::open(place, output).await?;
+            let result = work.interruptible(command(&work)).await;
+            work.close().await;
+            result
+        };
+        Box::pin(whole).await
+    }
+
+    /// What is true of the node by now, where the error does not say it.
+    pub(in crate::cli) fn as_it_stands(&self, error: Error) -> Error {
+        if error.state.is_empty() { error.state(self.standing.borrow().clone()) } else { error }
+    }
+
     /// Runs a command to its end, or to the first signal.
-    pub(in crate::cli) async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let stop = run::Stop::listen();
         tokio::select! {
             result = work => result,
@@ -260,7 +284,7 @@ impl Work {
         }
     }
 
-    pub(in crate::cli) async fn close(self) {
+    async fn close(self) {
         self.connector.tell(&self.policy.host.name, What::Finished);
         let _ = self.node.connection.close().await;
     }
