@@ -51,8 +51,8 @@ impl<'a> Node<'a> {
     /// An error when anything is missing that every member of the family needs.
     pub fn read(facts: &'a Facts, policy: &'a Policy) -> Result<Self, String> {
         let name = facts.node_name.required("the node's name")?;
-        if *facts.pmxcfs_mounted.required("whether /etc/pve is mounted")? {
-        } else {
+        let mounted = *facts.pmxcfs_mounted.required("whether /etc/pve is mounted")?;
+        if !mounted {
             return Err("/etc/pve is not mounted: the firewall's files are not there".into());
         }
         let (cluster_image, host_image) = (image(facts, CLUSTER_FW)?, image(facts, &host_fw(name))?);
