@@ -4,8 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::names::{user_error, user_parts};
 use super::secrets::{fits, parse_shadow, parse_tokens};
+use super::tfa::{Factors, TfaCfg};
 use super::user_cfg::UserCfg;
 use super::{domains, pam};
+use crate::cfs_lock::locked;
 use crate::host::Host;
 
 /// Checks a user id and password. The error is the sentence that goes to the journal.
@@ -31,12 +33,34 @@ pub fn password(host: &Host, cfg: &UserCfg, id: &str, password: &str, remote: Op
         }
         other => return Err(format!("unable to contact the {other} server")),
     }
-    let enforced = settings.settings.contains_key("tfa");
-    let enrolled = cfg.users.get(id).is_some_and(|user| !user.keys.is_empty());
-    if enforced && !enrolled {
+    Ok(())
+}
+
+/// What is asked for after the password; none when that is enough.
+pub fn challenge(host: &Host, id: &str) -> Result<Option<String>, String> {
+    let challenge = TfaCfg::read(host).users.get(id).and_then(Factors::challenge);
+    let realm = user_parts(id).map(|(_, realm)| realm).unwrap_or_default();
+    let enforced = domains(host).get(realm).is_some_and(|realm| realm.settings.contains_key("tfa"));
+    if enforced && challenge.is_none() {
         return Err("missing required 2nd keys".to_owned());
     }
-    Ok(())
+    Ok(challenge)
+}
+
+/// Checks the answer to a challenge, as `totp:CODE` or `recovery:KEY`; a key that was used is gone.
+pub fn second(host: &Host, cfg: &UserCfg, id: &str, response: &str) -> Result<(), String> {
+    account(cfg, id)?;
+    let judge = || {
+        let mut factors = TfaCfg::read(host);
+        let before = factors.clone();
+        let user = factors.users.get_mut(id).ok_or_else(|| anyhow::anyhow!("no such challenge"))?;
+        let judged = user.answer(host, id, response);
+        if factors != before {
+            factors.write(host)?;
+        }
+        Ok(judged)
+    };
+    locked(host, "priv/tfa.cfg", judge).map_err(|error| error.to_string())?
 }
 
 /// Whether a user exists, is enabled and has not expired.

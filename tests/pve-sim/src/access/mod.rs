@@ -7,7 +7,9 @@ mod pam;
 pub mod permissions;
 pub mod roles;
 pub mod secrets;
+pub mod tfa;
 pub mod ticket;
+mod totp;
 pub mod user_cfg;
 
 use crate::host::Host;

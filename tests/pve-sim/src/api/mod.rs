@@ -12,6 +12,7 @@ mod pools;
 mod realms;
 mod roles;
 pub mod schema;
+pub mod tfa;
 mod tokens;
 mod users;
 
@@ -70,8 +71,7 @@ impl Call<'_> {
             (_, "/access/acl" | "/access/permissions") => acl::handle(self, method, pattern, given),
             (_, "/access/domains" | "/access/domains/{realm}") => realms::handle(self, method, pattern, given),
             (_, "/access/password" | "/access/ticket") => passwords::handle(self, method, pattern, given),
-            ("GET", "/access/tfa" | "/access/tfa/{userid}") => Ok(json!([])),
-            ("DELETE", "/access/tfa/{userid}") => Ok(Value::Null),
+            (_, path) if path.starts_with("/access/tfa") => tfa::handle(self, method, path, given),
             (_, path) if path.starts_with("/pools") => pools::handle(self, method, path, given),
             (_, path) if path.starts_with("/cluster/firewall") => firewall::cluster(self, method, path, given),
             (_, path) if path.starts_with("/cluster") => cluster::handle(self, method, path, given),

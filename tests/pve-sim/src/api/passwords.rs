@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::users::{existing, set_password};
-use super::{Answer, ApiError, Call, Parameters, text};
+use super::{Answer, ApiError, Call, Parameters, given_text, text};
 use crate::access::login;
 use crate::access::permissions::Judge;
 use crate::access::ticket;
-use crate::access::user_cfg::ROOT;
+use crate::access::user_cfg::{ROOT, UserCfg};
 use crate::pmxcfs::membership;
 use crate::syslog::{Severity, Syslog};
 
@@ -47,28 +47,60 @@ fn log_in(call: &Call<'_>, given: &Parameters) -> Answer {
         user = format!("{user}@{realm}");
     }
     let (cfg, password) = (call.cfg(), text(given, "password"));
-    let renewed = ticket::user(call.host, password).is_some_and(|of| of == user);
-    let checked = if renewed {
-        login::account(&cfg, &user)
-    } else {
-        login::password(call.host, &cfg, &user, password, call.remote)
+    let challenge = match proved(call, &cfg, &user, password, given) {
+        Ok(challenge) => challenge,
+        Err(reason) => {
+            let remote = call.remote.unwrap_or("");
+            LOG.log(Severity::Error, &format!("authentication failure; rhost={remote} user={user} msg={reason}"));
+            return Err(ApiError::NoTicket("authentication failure"));
+        }
     };
-    if let Err(reason) = checked {
-        let remote = call.remote.unwrap_or("");
-        LOG.log(Severity::Error, &format!("authentication failure; rhost={remote} user={user} msg={reason}"));
-        return Err(ApiError::NoTicket("authentication failure"));
-    }
     LOG.info(&format!("<root@pam> successful auth for user '{user}'"));
     let mut answer = json!({
         "username": user,
-        "ticket": ticket::make(call.host, &user)?,
         "CSRFPreventionToken": ticket::csrf(call.host, &user)?,
-        "cap": capabilities(call, &user),
     });
+    if let Some(challenge) = challenge {
+        answer["ticket"] = json!(ticket::half(call.host, &user, &challenge)?);
+        answer["NeedTFA"] = json!(1);
+    } else {
+        answer["ticket"] = json!(ticket::make(call.host, &user)?);
+        answer["cap"] = capabilities(call, &user);
+    }
     if let Some(cluster) = membership::current() {
         answer["clustername"] = json!(cluster.name);
     }
     Ok(answer)
+}
+
+/// The first factor, or the answer to the challenge that it led to; what is still asked for.
+fn proved(
+    call: &Call<'_>,
+    cfg: &UserCfg,
+    user: &str,
+    password: &str,
+    given: &Parameters,
+) -> Result<Option<String>, String> {
+    let otp = given_text(given, "otp");
+    if let Some(challenge) = given_text(given, "tfa-challenge") {
+        if otp.is_some() {
+            return Err("TFA response should be in 'password', not 'otp' when 'tfa-challenge' is set".to_owned());
+        }
+        if !ticket::is_half(call.host, user, challenge) {
+            return Err("permission denied - invalid PVE ticket".to_owned());
+        }
+        return login::second(call.host, cfg, user, password).map(|()| None);
+    }
+    if ticket::user(call.host, password).is_some_and(|of| of == user) {
+        return login::account(cfg, user).map(|()| None);
+    }
+    login::password(call.host, cfg, user, password, call.remote)?;
+    let challenge = login::challenge(call.host, user)?;
+    match (otp, &challenge) {
+        (Some(otp), Some(_)) => login::second(call.host, cfg, user, otp).map(|()| None),
+        (Some(_), None) => Err("no such challenge".to_owned()),
+        (None, _) => Ok(challenge),
+    }
 }
 
 /// What the web interface shows to this user.

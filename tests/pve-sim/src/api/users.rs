@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Answer, ApiError, Call, Parameters, given_text, number, switch, text, tokens};
+use super::{Answer, ApiError, Call, Parameters, given_text, number, switch, text, tfa, tokens};
 use crate::access::domains::Domains;
 use crate::access::names::{list, user_parts};
 use crate::access::secrets;
+use crate::access::tfa::TfaCfg;
 use crate::access::user_cfg::{ROOT, User, UserCfg};
 use crate::access::{self};
 use crate::cfs_lock::locked;
@@ -23,9 +24,7 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
         ("PUT", "/access/users/{userid}") => modify(call, given),
         ("DELETE", "/access/users/{userid}") => delete(call, text(given, "userid")),
         ("GET", "/access/users/{userid}/tfa") => Ok(json!({"user": "incompatible"})),
-        ("PUT", "/access/users/{userid}/unlock-tfa") => {
-            Err(ApiError::Failed { code: ENOENT, message: "no such user".to_owned() })
-        }
+        ("PUT", "/access/users/{userid}/unlock-tfa") => tfa::unlock_user(call, text(given, "userid")),
         (_, path) if path.starts_with("/access/users/{userid}/token") => tokens::handle(call, method, path, given),
         _ => Err(ApiError::NoHandler),
     }
@@ -36,12 +35,19 @@ fn index(call: &Call<'_>, given: &Parameters) -> Value {
     let full = switch(given, "full") == Some(true);
     let wanted = switch(given, "enabled");
     let sees_all = call.user == ROOT || call.has("/access/groups", "User.Modify") || call.has("/access", "Sys.Audit");
+    let factors = TfaCfg::read(call.host).users;
     let rows = cfg
         .users
         .iter()
         .filter(|(id, _)| sees_all || *id == call.user)
         .filter(|(_, user)| wanted.is_none_or(|enabled| user.enable == enabled))
-        .map(|(id, user)| row(&cfg, &domains, id, user, full));
+        .map(|(id, user)| {
+            let mut row = row(&cfg, &domains, id, user, full);
+            if factors.get(id).is_some_and(|factors| factors.totp_locked) {
+                row["totp-locked"] = json!(1);
+            }
+            row
+        });
     rows.collect()
 }
 
@@ -180,6 +186,7 @@ fn delete(call: &Call<'_>, id: &str) -> Answer {
         }
         Ok(())
     })?;
+    tfa::forget(call.host, id)?;
     Ok(Value::Null)
 }
 

@@ -9,7 +9,7 @@ use super::pveum_commands::{ALIASES, COMMANDS, Command};
 use super::table::draw;
 use super::{connect, fail, output, passwords};
 use crate::access::user_cfg::ROOT;
-use crate::api::{ApiError, Call, Parameters, schema};
+use crate::api::{ApiError, Call, Parameters, schema, tfa};
 use crate::applet::Arguments;
 use crate::console::{complain, put, say};
 use crate::host::Host;
@@ -52,6 +52,9 @@ fn execute(host: &Host, command: &Command, words: &[String]) -> u8 {
     for (name, _) in command.fixed {
         properties.remove(*name);
     }
+    if command.words == ["user", "tfa", "delete"] {
+        properties.insert("id".to_owned(), json!({"type": "string", "optional": 1}));
+    }
     if matches!(command.words, ["passwd" | "ticket"]) {
         properties.remove("password");
     }
@@ -87,11 +90,18 @@ fn join_token(given: &mut Parameters) {
     given.insert("userid".to_owned(), json!(format!("{user}!{token}")));
 }
 
-fn call(host: &Host, command: &Command, mut given: Parameters) -> Result<Value, ApiError> {
-    if command.words == ["user", "tfa", "list"] {
-        given.remove("userid");
+fn call(host: &Host, command: &Command, given: Parameters) -> Result<Value, ApiError> {
+    let call = Call { host, user: ROOT, remote: None };
+    let word = |name: &str| given.get(name).and_then(Value::as_str);
+    match command.words {
+        ["user", "tfa", "list"] => return Ok(json!(tfa::listing(host, word("userid")))),
+        ["user", "tfa", "delete"] => {
+            tfa::delete(&call, word("userid").unwrap_or_default(), word("id"))?;
+            return Ok(Value::Null);
+        }
+        _ => {}
     }
-    Call { host, user: ROOT, remote: None }.run_pattern(command.method, command.path, given)
+    call.run_pattern(command.method, command.path, given)
 }
 
 fn with_password(host: &Host, command: &Command, mut given: Parameters, line: &str) -> u8 {
@@ -123,7 +133,7 @@ fn print(command: &Command, answer: &Value, format: &Format) {
     let is_text = matches!(format.kind.as_str(), "" | "text");
     match command.words {
         ["user", "permissions"] | ["user", "token", "permissions"] if is_text => put(permissions(answer, format)),
-        ["user", "tfa", "list"] => {}
+        ["user", "tfa", "list"] => put(answer.as_str().unwrap_or_default()),
         _ if command.format => output::print(command.path, answer, format),
         _ => {}
     }
