@@ -71,3 +71,19 @@ fn broken_files_compile_to_the_recorded_input_chain() {
     }
     assert_eq!(seen, 27);
 }
+
+/// pve-firewall 6.0.4: it replaces a rule's action while it compiles IPv4 and logs what it finds there for IPv6, so a rule
+/// that IPv4 has no part in keeps its word.
+#[test]
+fn a_logged_rule_of_ipv6_alone_keeps_its_word() {
+    let cluster = "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT -source 2001:db8::/32 -p udp -dport 53 -log info\n\
+        IN ACCEPT -p udp -dport 53 -log info\n";
+    let model = model(cluster, "", Backend::Iptables);
+    let logged = lines(model.compile(true).unwrap(), "PVEFW-HOST-IN");
+    let logged: Vec<_> = logged.iter().filter(|line| line.contains("NFLOG")).collect();
+    let own = "-A PVEFW-HOST-IN -s 2001:db8::/32 -p udp --dport 53 -m limit --limit 1/sec -j NFLOG --nflog-prefix \
+        \":0:6:PVEFW-HOST-IN: ACCEPT: \"";
+    let both = "-A PVEFW-HOST-IN -p udp --dport 53 -m limit --limit 1/sec -j NFLOG --nflog-prefix \
+        \":0:6:PVEFW-HOST-IN: RETURN: \"";
+    assert_eq!(logged, [own, both]);
+}

@@ -82,8 +82,13 @@ pub struct Configuration {
 
 /// Every configuration.
 pub fn all(world: &World) -> Vec<Configuration> {
+    many(world, COUNT)
+}
+
+/// As many as are asked for; the first ones are those of [`all`].
+pub fn many(world: &World, count: usize) -> Vec<Configuration> {
     let mut random = Random(SEED);
-    (0..COUNT).map(|number| configuration(world, &mut random, number)).collect()
+    (0..count).map(|number| configuration(world, &mut random, number)).collect()
 }
 
 /// Writes what the head of this file describes.
@@ -154,7 +159,7 @@ fn configuration(world: &World, random: &mut Random, number: usize) -> Configura
     let cluster = cluster(random);
     let host = host(random);
     let corosync_conf = random.percent(40).then(|| corosync_conf(world));
-    let model = model(world, backend, &cluster, &host, corosync_conf.as_deref());
+    let model = model_of(world, backend, &cluster, &host, corosync_conf.as_deref());
     let mut packets = Vec::new();
     assert!(model.is_on() || !model.why_not().unwrap().contains("keeps the rules"), "{cluster}{:?}", model.why_not());
     while packets.len() < PACKETS {
@@ -167,7 +172,8 @@ fn configuration(world: &World, random: &mut Random, number: usize) -> Configura
     Configuration { id: format!("{number:03}"), backend, cluster, host, corosync: corosync_conf, packets }
 }
 
-fn model(world: &World, backend: Backend, cluster: &str, host: &str, corosync_conf: Option<&str>) -> Model {
+/// The model of such files.
+pub fn model_of(world: &World, backend: Backend, cluster: &str, host: &str, corosync_conf: Option<&str>) -> Model {
     let cluster = ClusterFw::parse(cluster, backend);
     let host = HostFw::parse(host, &cluster);
     let corosync_conf = corosync_conf.map(|text| corosync(text).unwrap());

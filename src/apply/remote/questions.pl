@@ -18,6 +18,7 @@
 use strict;
 use warnings;
 use POSIX ();
+use Socket ();
 
 my $folder = shift // die "no folder\n";
 
@@ -44,6 +45,7 @@ if ($@) {
     POSIX::_exit(4);
 }
 $rules->{$_} = [map { playable($_) } @{ $rules->{$_} }] for keys %$rules;
+$sets->{$_} = without_exceptions($sets->{$_}) for keys %$sets;
 
 $| = 1;
 open(my $questions, '<', "$folder/questions") or die "questions: $!\n";
@@ -87,6 +89,45 @@ sub playable {
         return map { playable("$before -$side $_$after") } split(/,/, $addresses);
     }
     return $rule;
+}
+
+# The simulator takes the first network of a set that holds the address, and dies where it meets an exception (`nomatch`)
+# before; the kernel lets the smallest network decide. The same set in its words: each network without the exceptions in it.
+sub without_exceptions {
+    my ($lines) = @_;
+    my @exceptions = map { m/^add \S+ (\S+) nomatch$/ ? $1 : () } @$lines;
+    return $lines if !@exceptions || $lines->[0] !~ m/ hash:net family inet /;
+    @exceptions = map { [range($_)] } @exceptions;
+    return [
+        map {
+            my ($add, $network) = m/^(add \S+) (\S+)$/;
+            m/ nomatch$/ ? () : $network ? map { "$add $_" } parts([range($network)], @exceptions) : $_;
+        } @$lines
+    ];
+}
+
+# First address and prefix length of an IPv4 network.
+sub range {
+    my ($address, $length) = split(m{/}, $_[0]);
+    my $first = unpack('N', Socket::inet_aton($address));
+    $length //= 32;
+    return ($length ? $first & (0xffffffff << (32 - $length) & 0xffffffff) : 0, $length);
+}
+
+sub holds {
+    my ($outer, $inner) = @_;
+    return $outer->[1] <= $inner->[1] && (range(text(@$inner[0], $outer->[1])))[0] == $outer->[0];
+}
+
+sub text { return Socket::inet_ntoa(pack('N', $_[0])) . "/$_[1]" }
+
+sub parts {
+    my ($network, @exceptions) = @_;
+    my ($first, $length) = @$network;
+    @exceptions = grep { holds($network, $_) } @exceptions;
+    return text($first, $length) if !@exceptions;
+    return if grep { $_->[1] == $length } @exceptions;
+    return map { parts([$first | $_ << (31 - $length), $length + 1], @exceptions) } (0, 1);
 }
 
 # A process for each: the simulator keeps a packet's mark for the next one.

@@ -123,7 +123,7 @@ impl Compiler<'_> {
             let condition = self.condition(to, rule, part)?;
             let (target, text) = target(to, &rule.action);
             if let Some(level) = rule.log.filter(|level| level.number().is_some()) {
-                let message = self.log_message(to, &rule.action);
+                let message = self.log_message(to, rule);
                 made.push(self.log_rule(
                     to.chain,
                     &condition.text(),
@@ -139,8 +139,9 @@ impl Compiler<'_> {
         Ok(made)
     }
 
-    /// PVE replaces the action in its parsed rule while it compiles IPv4, and names what it finds for IPv6.
-    fn log_message(&self, to: Use<'_>, action: &Action) -> String {
+    /// PVE replaces the action in its parsed rule where it compiles it for IPv4, and names what it finds for IPv6.
+    fn log_message(&self, to: Use<'_>, rule: &files::Rule) -> String {
+        let action = &rule.action;
         let replaced = match action {
             Action::Accept => "RETURN",
             Action::Reject => "PVEFW-reject",
@@ -148,7 +149,7 @@ impl Compiler<'_> {
         };
         match to.accepted {
             Accepted::Mark => String::new(),
-            Accepted::Return if self.v6 => format!("{replaced}: "),
+            Accepted::Return if self.v6 && rule.v6.is_none() => format!("{replaced}: "),
             Accepted::Return => format!("{action}: "),
         }
     }
