@@ -164,6 +164,8 @@ max-sessions = 10
 max-startups = "10:30:60"
 client-alive-interval = 300
 client-alive-count-max = 3
+tcp-keep-alive = true
+compression = true
 log-level = "VERBOSE"
 [ssh.forwarding]
 enabled = true

@@ -10,6 +10,7 @@ const PUT: &str = include_str!("upgrade_put.sh");
 fn a_hardened_node_survives_the_upgrade_from_8_to_9() {
     let Some(lab) = Lab::up("upgrade-eight", &["pve1"], &["--pve", "8"]) else { return };
     lab.on("pve1", "printf 'role:WebDev:VM.Audit,VM.Console,VM.Monitor:\\n' >>/etc/pve/user.cfg");
+    an_operator_with_an_old_ssh_is_refused(&lab);
     lab.harden(&["apply", "pve1", "--yes", "--profile", "strict"]).exits(0);
     let before = lab.harden(&["check", "pve1", "--profile", "strict", "--against", "pve9", "--fail-on", "never"]);
     for part in ["role WebDev: VM.Monitor does not exist on PVE 9", "ssh.crypto: OpenSSH 10 has mlkem768x25519-sha256"]
@@ -45,4 +46,16 @@ fn a_hardened_node_survives_the_upgrade_from_8_to_9() {
     // What is left is the role: which privileges it should have instead is for a person.
     let after = lab.harden(&[&["plan", "pve1"][..], &strict].concat()).exits(1);
     assert!(after.stdout.contains("0 changes") && after.stdout.contains("access.leftovers"), "{}", after.stdout);
+}
+
+/// strict leaves only key exchanges that such an ssh does not know: nobody could confirm the run.
+fn an_operator_with_an_old_ssh_is_refused(lab: &Lab) {
+    let config = std::fs::read_to_string(&lab.ssh_config).unwrap();
+    std::fs::write(&lab.ssh_config, format!("KexAlgorithms curve25519-sha256\n{config}")).unwrap();
+    let before = lab.fingerprint("pve1");
+    let said = lab.harden(&["apply", "pve1", "--yes", "--profile", "strict"]).exits(4);
+    let why = "offers no key exchange that sshd would accept";
+    assert!(said.stdout.contains(why), "{}\n{}", said.stdout, said.stderr);
+    assert_eq!(lab.fingerprint("pve1"), before);
+    std::fs::write(&lab.ssh_config, config).unwrap();
 }

@@ -29,7 +29,14 @@ const META: Meta = Meta {
               member's sshd says, else 9.2 (PVE 8). Sizes of the RSA host key, root's keys and the administrators' keys against `required-rsa-size`.",
     naive: "Lists from a guide for OpenSSH 10 stop sshd 9.2 from starting: it does not know mlkem768x25519-sha256. \
             Dropping rsa-sha2 host keys cuts a cluster apart, because peers know each other by the RSA key only. \
-            PVE's own ssh client asks for AES first, so one AES cipher must stay. Clusters that began with 2048-bit \
+            PVE's own ssh client asks for AES first, so one AES cipher must stay. strict keeps only the key exchanges \
+            made for quantum computers. That shuts out OpenSSH before 8.9 (Debian 11, Ubuntu 20.04), PuTTY before 0.78, \
+            and programs whose own SSH library has neither mlkem768x25519 nor sntrup761x25519: libssh2, older \
+            Paramiko, Go's x/crypto/ssh before its ML-KEM (older Terraform and Crossplane providers), and so some \
+            backup and monitoring tools. What the operator's own ssh offers (`ssh -G`) is compared first, and a plan without a common name \
+            refused; a jump host only passes the connection on and need know none. Tools that log in from elsewhere \
+            are not asked: let them try on one node, or keep baseline's list, which ends with curve25519 and \
+            Diffie-Hellman. Clusters that began with 2048-bit \
             root keys lose SSH between nodes at `RequiredRSASize 3072`.",
     references: &[
         Reference::Guide("1.1.4"),

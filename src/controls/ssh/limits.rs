@@ -2,7 +2,7 @@
 
 use crate::controls::{Meta, Reference, Severity, Status};
 use crate::facts::SshdCase;
-use crate::profile::policy::Policy;
+use crate::profile::policy::{Policy, SshLimits};
 
 use super::node::{Node, address_list};
 use super::section::{Block, Section};
@@ -20,10 +20,12 @@ const META: Meta = Meta {
     why: "Bots that hold half-open logins keep administrators out, a connection left behind is a door left open, and \
           `LogLevel VERBOSE` writes down which key opened a session.",
     checked: "`sshd -T -C` in every case; a stricter value of the node's own files is kept. `LoginGraceTime 0`, \
-              `ClientAliveInterval 0` and `ClientAliveCountMax 0` mean \"never\" and do not pass as small numbers.",
+              `ClientAliveInterval 0` and `ClientAliveCountMax 0` mean \"never\" and do not pass as small numbers. \
+              `tcp-keep-alive` and `compression` are looked at only where the profile says false.",
     naive: "A `MaxSessions` below 10 breaks tools that share one connection; cluster peers keep sshd's default of 10. \
             A small `MaxStartups` drops migrations and replications that start together at random, it cannot \
-            be set per address, and of all lines that set it sshd takes the last. Settings pasted after a `Match` at the end of sshd_config are inside it.",
+            be set per address, and of all lines that set it sshd takes the last. `TCPKeepAlive no` without `ClientAliveInterval` \
+            keeps dead connections for ever; this tool always sets both. Settings pasted after a `Match` at the end of sshd_config are inside it.",
     references: &[
         Reference::Cis12("5.1.7"),
         Reference::Cis12("5.1.13"),
@@ -66,7 +68,7 @@ impl SshControl for Limits {
             };
         let nonzero =
             |keyword, value: u32, key| Want::accepting(Accept::AtMostNonzero, keyword, value.to_string(), key);
-        vec![
+        let mut wants = vec![
             nonzero("maxauthtries", limits.max_auth_tries, "ssh.limits.max-auth-tries"),
             nonzero("logingracetime", limits.login_grace_time, "ssh.limits.login-grace-time"),
             sessions,
@@ -79,7 +81,9 @@ impl SshControl for Limits {
             nonzero("clientaliveinterval", limits.client_alive_interval, "ssh.limits.client-alive-interval"),
             nonzero("clientalivecountmax", limits.client_alive_count_max, "ssh.limits.client-alive-count-max"),
             Want::accepting(Accept::LogLevel, "loglevel", limits.log_level.to_uppercase(), "ssh.limits.log-level"),
-        ]
+        ];
+        wants.extend(off(limits).map(|(_, printed, key)| Want::exactly(printed, "no", key)));
+        wants
     }
 
     fn section(&self, node: &Node) -> Section {
@@ -94,6 +98,7 @@ impl SshControl for Limits {
         let mut globals = everybody.clone();
         globals.insert(1, ("LoginGraceTime", limits.login_grace_time.to_string()));
         globals.insert(3, ("MaxStartups", printed_startups(&limits.max_startups)));
+        globals.extend(off(limits).map(|(keyword, ..)| (keyword, "no".into())));
         let mut exceptions = Vec::new();
         if node.clustered() && limits.max_sessions < DEFAULT_MAX_SESSIONS {
             exceptions.push(Block {
@@ -132,6 +137,16 @@ impl SshControl for Limits {
         };
         Some(Status::Refused { why })
     }
+}
+
+/// What the policy switches off for everybody (sshd has it per connection, not per login): keyword in the file, as
+/// printed, profile key.
+fn off(limits: &SshLimits) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let switches = [
+        (limits.tcp_keep_alive, ("TCPKeepAlive", "tcpkeepalive", "ssh.limits.tcp-keep-alive")),
+        (limits.compression, ("Compression", "compression", "ssh.limits.compression")),
+    ];
+    switches.into_iter().filter(|(on, _)| !on).map(|(_, names)| names)
 }
 
 /// As `sshd -T` prints it, which is also a way to write it.

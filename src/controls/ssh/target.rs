@@ -196,8 +196,16 @@ impl<'a> Target<'a> {
 const LAST_WINS: &str = "maxstartups";
 
 /// Keywords that sshd refuses inside a `Match` (`sshd_config(5)`).
-const GLOBAL_ONLY: [&str; 6] =
-    ["logingracetime", "kexalgorithms", "ciphers", "macs", "hostkeyalgorithms", "requiredrsasize"];
+const GLOBAL_ONLY: [&str; 8] = [
+    "logingracetime",
+    "tcpkeepalive",
+    "compression",
+    "kexalgorithms",
+    "ciphers",
+    "macs",
+    "hostkeyalgorithms",
+    "requiredrsasize",
+];
 
 /// Whether what sshd prints may come from this line. Lists and times have many spellings, so only plain words differ.
 fn same_value(keyword: &str, printed: &str, written: &str) -> bool {

@@ -82,6 +82,10 @@ pub struct SshLimits {
     pub client_alive_interval: u32,
     /// `ClientAliveCountMax`.
     pub client_alive_count_max: u32,
+    /// false: `TCPKeepAlive no`; true leaves what the node has.
+    pub tcp_keep_alive: bool,
+    /// false: `Compression no`; true leaves what the node has.
+    pub compression: bool,
     /// `LogLevel`.
     pub log_level: String,
 }

@@ -39,6 +39,25 @@ fn a_cluster_keeps_a_name_that_both_releases_know() {
     assert!(refusal(&verdict).contains(&format!("{} could not be asked", peers[1].name)), "{verdict:?}");
 }
 
+/// OpenSSH's names for key exchanges that quantum computers do not undo later.
+fn lasts(name: &str) -> bool {
+    name.starts_with("sntrup761x25519-") || name.starts_with("mlkem768x25519-")
+}
+
+#[test]
+fn strict_offers_only_key_exchanges_that_last() {
+    let Some(mut node) = Node::clustered() else { return };
+    // Members of PVE 8 among them: nobody could be asked.
+    assert!(node.base.sshd.peer_versions.is_empty());
+    node.settle();
+    let offered = node.value(OTHER, "kexalgorithms");
+    assert!(offered.split(',').all(lasts) && offered.contains("sntrup761x25519-sha512@openssh.com"), "{offered}");
+    assert_eq!(node.value(PEER, "kexalgorithms"), offered, "sshd has one list for everybody");
+
+    let baseline = policy("baseline").profile.ssh.crypto.kex;
+    assert!(baseline.iter().any(|name| name == "curve25519-sha256") && lasts(&baseline[0]), "{baseline:?}");
+}
+
 #[test]
 fn lists_that_cut_pve_off_are_refused() {
     let Some(mut node) = Node::standalone() else { return };

@@ -238,6 +238,24 @@ fn a_limit_that_the_profile_raises_is_raised() {
 }
 
 #[test]
+fn the_encrypted_channel_asks_whether_somebody_is_there() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    for case in [OTHER, PEER] {
+        let value = |keyword| node.value(case, keyword);
+        assert_eq!((value("tcpkeepalive"), value("compression")), ("no".into(), "no".into()), "{case}");
+        let patience =
+            ["clientaliveinterval", "clientalivecountmax"].map(|keyword| value(keyword).parse::<u32>().unwrap());
+        assert_eq!(patience[0] * patience[1], 180, "as patient as baseline");
+    }
+    // true leaves what the node's own files say.
+    node.policy.profile.ssh.limits.compression = true;
+    node.sshd.main = format!("Compression no\n{}", node.sshd.main);
+    node.settle();
+    assert_eq!(node.value(OTHER, "compression"), "no");
+}
+
+#[test]
 fn peers_keep_sessions_where_everybody_else_has_few() {
     let Some(mut node) = Node::clustered() else { return };
     node.policy.profile.ssh.limits.max_sessions = 4;
