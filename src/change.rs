@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod certificate;
+pub mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::secret::Secret;
 use access::{AccessCall, AccessStep};
 use certificate::CertStep;
+use token::NewToken;
 
 /// Order in which changes run. The way in that the operator will use afterwards is built and proved before the old
 /// one is closed, so SSH comes last.
@@ -32,12 +34,14 @@ pub enum Stage {
     Firewall,
     /// sshd.
     Ssh,
+    /// API tokens and their secrets, once everything else is confirmed.
+    Tokens,
 }
 
 impl Stage {
     /// Every stage in order.
-    pub const ALL: [Self; 6] =
-        [Self::Packages, Self::Accounts, Self::PveAccess, Self::Services, Self::Firewall, Self::Ssh];
+    pub const ALL: [Self; 7] =
+        [Self::Packages, Self::Accounts, Self::PveAccess, Self::Services, Self::Firewall, Self::Ssh, Self::Tokens];
 
     /// The word used in journals and messages.
     pub const fn name(self) -> &'static str {
@@ -48,6 +52,7 @@ impl Stage {
             Self::Services => "services",
             Self::Firewall => "firewall",
             Self::Ssh => "ssh",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -181,6 +186,11 @@ pub enum Action {
         /// What is done.
         step: CertStep,
     },
+    /// Makes an API token once the run is confirmed; no step of the run.
+    Token {
+        /// The token.
+        token: NewToken,
+    },
     /// One systemctl verb on one unit, after the files of the same stage are in place.
     Unit {
         /// Unit name with suffix.
@@ -283,7 +293,7 @@ impl Action {
     pub fn scope(&self) -> Scope {
         match self {
             Self::File(FileChange { path, .. }) | Self::Directory { path, .. } => scope_of(path),
-            Self::PveAccess { .. } => Scope::Cluster,
+            Self::PveAccess { .. } | Self::Token { .. } => Scope::Cluster,
             Self::Certificate { step } => {
                 if step.is_shared() {
                     Scope::Cluster
@@ -303,6 +313,11 @@ impl Action {
             | Self::Sysctl { .. }
             | Self::Unit { .. } => Scope::Node,
         }
+    }
+
+    /// The token it makes.
+    pub const fn token(&self) -> Option<&NewToken> {
+        if let Self::Token { token } = self { Some(token) } else { None }
     }
 
     /// Paths whose content this action changes; the plan binds their digests. Account and PAM databases are listed
@@ -328,7 +343,7 @@ impl Action {
             | Self::UserAging { .. } => vec!["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"],
             Self::PveAccess { steps } => access_files(steps),
             Self::Certificate { step } => step.path().into_iter().collect(),
-            Self::Sysctl { .. } | Self::Unit { .. } => vec![],
+            Self::Sysctl { .. } | Self::Token { .. } | Self::Unit { .. } => vec![],
         }
     }
 }

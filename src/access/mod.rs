@@ -2,9 +2,10 @@
 //!
 //! [`effective`] answers what somebody may do on a path, [`model`] what a call makes of a configuration and what takes
 //! it back, [`wanted`] which calls lead from what is there to what is wanted, [`difference`] who gains and loses by
-//! that, [`matrix`] and [`review`] what a person looks at, [`tokens`] how a token lives,
+//! that, [`coming`] which listed tokens are made, [`matrix`] and [`review`] what a person looks at, [`tokens`] how a token lives,
 //! [`lock`] what an incident takes away.
 
+pub mod coming;
 pub mod difference;
 pub mod effective;
 pub mod lifetime;

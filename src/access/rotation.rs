@@ -22,6 +22,8 @@ pub struct Making {
     pub id: String,
     /// Seconds since 1970.
     pub expires: u64,
+    /// The same, from the moment it is made.
+    pub days: u64,
     /// Rights of its own.
     pub separated: bool,
     /// Purpose and owner.
@@ -41,6 +43,20 @@ impl Making {
     pub fn comment(&self, stage: Stage) -> String {
         Notes { made: self.made, rotated: self.rotated, stage }.join(&self.purpose)
     }
+}
+
+/// What is to be done for a listed token that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// It is made.
+    Make(Making),
+    /// Making it was cut after its secret had reached the sink.
+    Finish {
+        /// The token.
+        id: String,
+        /// Its comment when all is done.
+        comment: String,
+    },
 }
 
 /// What is to be done for a family.
@@ -116,8 +132,10 @@ pub fn rotation(ask: &Ask<'_>, id: &str) -> Rotation {
     let wanted = ask.policy.token.iter().find(|wanted| family(&wanted.id) == family(id));
     let new_id = free_name(ask.config, family(id), today);
     let rights = rights_of(ask.config, old, &new_id);
+    let days = days(ask.policy, wanted.and_then(|wanted| wanted.days));
     let new = Making {
-        expires: ask.now + days(ask.policy, wanted.and_then(|wanted| wanted.days)) * DAY,
+        expires: ask.now + days * DAY,
+        days,
         separated: token.separated,
         purpose: wanted.map_or_else(|| base.to_owned(), crate::profile::policy::WantedToken::comment),
         made: notes.made,
@@ -130,12 +148,16 @@ pub fn rotation(ask: &Ask<'_>, id: &str) -> Rotation {
 }
 
 fn finished(ask: &Ask<'_>, new: &str) -> Rotation {
-    let comment = ask.config.tokens.get(new).map(|token| {
+    let old = current(ask.config, new).map(str::to_owned);
+    Rotation::Finish { new: new.to_owned(), comment: comment_in_use(ask.config, new), old }
+}
+
+fn comment_in_use(config: &UserConfig, id: &str) -> String {
+    let comment = config.tokens.get(id).map(|token| {
         let (base, notes) = Notes::split(&token.comment);
         Notes { stage: Stage::InUse, ..notes }.join(base)
     });
-    let old = current(ask.config, new).map(str::to_owned);
-    Rotation::Finish { new: new.to_owned(), comment: comment.unwrap_or_default(), old }
+    comment.unwrap_or_default()
 }
 
 /// Tokens that are never made or rotated.
@@ -162,8 +184,8 @@ fn unfinished<'a>(config: &'a UserConfig, id: &str) -> (Vec<&'a str>, Vec<&'a st
     found
 }
 
-/// A listed token that is not there.
-pub fn making(target: &Target<'_>, id: &str) -> Result<Making, String> {
+/// A listed token that is not there; `sink` is what lies in its sink.
+pub fn making(target: &Target<'_>, id: &str, sink: InSink<'_>) -> Result<Beginning, String> {
     if let Some(why) = refusal(id) {
         return Err(why);
     }
@@ -174,34 +196,45 @@ pub fn making(target: &Target<'_>, id: &str) -> Result<Making, String> {
     if !target.config.users.contains_key(user) {
         return Err(format!("{user} is not there yet: `pve-harden apply` makes it"));
     }
-    let (leftovers, storing) = unfinished(target.config, id);
+    let (mut leftovers, storing) = unfinished(target.config, id);
     if let Some(there) = current(target.config, id) {
         return Err(format!("{there} is there already: `pve-harden token rotate {id}`"));
     }
-    if let Some(new) = storing.first() {
-        return Err(format!(
-            "the secret of {new} was on its way to its sink when a command was cut: look there, and if it is not \
-             there `pve-harden token revoke {new}`"
-        ));
+    match (storing.last(), sink) {
+        (Some(new), InSink::Holds(Some(there))) if there == *new => {
+            let comment = comment_in_use(target.config, new);
+            return Ok(Beginning::Finish { id: (*new).to_owned(), comment });
+        }
+        (Some(new), InSink::Unknown) => {
+            return Err(format!(
+                "the secret of {new} was on its way to its sink when a command was cut: look there, and if it is not \
+                 there `pve-harden token revoke {new}`"
+            ));
+        }
+        _ => leftovers.extend(storing),
     }
     let separated = wanted.privilege_separation.unwrap_or(true);
     let mut with = target.config.clone();
+    // They are deleted first, and PVE drops their rights with them.
+    with.acl.retain(|grant, _| !leftovers.contains(&grant.subject.as_str()));
     with.tokens.insert(id.to_owned(), Token { expires: 0, separated, comment: String::new() });
     let policy = alone(target.policy, id);
     let outcome = Target { config: &with, policy: &policy, rights_are_exact: false, ..*target }.acls();
     if let Some(why) = outcome.refusals.first() {
         return Err(why.clone());
     }
-    Ok(Making {
+    let days = days(target.policy, wanted.days);
+    Ok(Beginning::Make(Making {
         id: id.to_owned(),
-        expires: target.now + days(target.policy, wanted.days) * DAY,
+        expires: target.now + days * DAY,
+        days,
         separated,
         purpose: wanted.comment(),
         made: Some(date(target.now)),
         rotated: None,
         rights: outcome.build.into_iter().map(|step| step.call).collect(),
         leftovers: leftovers.into_iter().map(str::to_owned).collect(),
-    })
+    }))
 }
 
 /// The policy with the rights of one token only.
@@ -273,6 +306,7 @@ pub fn resolved(policy: &AccessPolicy, config: &UserConfig) -> AccessPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::coming::Coming;
     use crate::profile::policy::{Policy, Site, WantedToken};
     use crate::pve::privileges::Catalogue;
     use crate::pve::user_cfg::parse;
@@ -380,14 +414,29 @@ mod tests {
             now: NOW,
             protected: &protected,
             rights_are_exact: true,
+            coming: &Coming::new(),
         };
-        let new = making(&target, "svc@pve!ci").unwrap();
+        let made = |target: &Target<'_>, id: &str, sink| making(target, id, sink);
+        let nothing = InSink::Holds(None);
+        let Beginning::Make(new) = made(&target, "svc@pve!ci", nothing).unwrap() else { panic!() };
         assert!(new.separated && new.expires == NOW + 90 * DAY);
         let words: Vec<String> = new.rights.iter().map(|call| call.words().join(" ")).collect();
         assert_eq!(words, ["acl modify /vms --roles=PVEAuditor --tokens=svc@pve!ci --propagate=1"]);
-        assert!(making(&target, "svc@pve!other").unwrap_err().contains("is not listed"));
+        assert!(made(&target, "svc@pve!other", nothing).unwrap_err().contains("is not listed"));
         let there = self::config("token:svc@pve!ci-20260101:1:1:x:\n");
-        assert!(making(&Target { config: &there, ..target }, "svc@pve!ci").unwrap_err().contains("token rotate"));
+        let there = Target { config: &there, ..target };
+        assert!(made(&there, "svc@pve!ci", nothing).unwrap_err().contains("token rotate"));
+
+        // Cut while its secret was on the way: it is told from what lies in the sink.
+        let cut = self::config("token:svc@pve!ci:1:1:p; owner o [made 2026-11-22, storing]:\n");
+        let cut = Target { config: &cut, ..target };
+        assert_eq!(
+            made(&cut, "svc@pve!ci", InSink::Holds(Some("svc@pve!ci"))).unwrap(),
+            Beginning::Finish { id: "svc@pve!ci".into(), comment: "p; owner o [made 2026-11-22]".into() }
+        );
+        assert!(made(&cut, "svc@pve!ci", InSink::Unknown).unwrap_err().contains("look there"));
+        let Beginning::Make(again) = made(&cut, "svc@pve!ci", nothing).unwrap() else { panic!() };
+        assert_eq!((again.leftovers.as_slice(), &again.rights), (&["svc@pve!ci".to_owned()][..], &new.rights));
     }
 
     #[test]

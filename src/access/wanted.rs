@@ -8,6 +8,7 @@ mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::coming::Coming;
 use crate::change::access::{AccessCall, AccessStep};
 use crate::profile::policy::{AccessMode, AccessPolicy};
 use crate::pve::domains::Realm;
@@ -29,6 +30,8 @@ pub struct Target<'a> {
     pub protected: &'a BTreeSet<String>,
     /// Whether rights that are not listed are removed, too.
     pub rights_are_exact: bool,
+    /// Listed tokens that are not there; those that are made get their rights then.
+    pub coming: &'a Coming,
 }
 
 /// What a comparison found.

@@ -150,6 +150,8 @@ fn step(steps: &mut Steps, number: usize, action: &Action) {
             steps.data.extend(data.into_iter().map(|(ending, text)| (format!("{number}.{ending}"), text)));
             (kind, words)
         }
+        // Refused above.
+        Action::Token { token } => ("token", vec![token.id.clone()]),
         Action::Unit { unit, verb } => ("unit", vec![unit.clone(), verb_word(*verb).into()]),
     };
     let mut words: Vec<&str> = vec![&number, kind];
@@ -256,6 +258,9 @@ pub fn forbidden(action: &Action) -> Option<String> {
     {
         return Some(format!("{full_name:?} cannot be written as full name"));
     }
+    if let Action::Token { token } = action {
+        return Some(format!("the token {} is made after a run, never in it", token.id));
+    }
     if let Action::PveAccess { steps } = action {
         let mut calls = steps.iter().flat_map(|step| std::iter::once(&step.call).chain(&step.undo));
         return calls.find_map(access::forbidden);
@@ -292,7 +297,7 @@ fn names(action: &Action) -> Vec<&str> {
         Action::UserShell { name, shell } => vec![name, shell],
         Action::Sysctl { set } => set.keys().map(String::as_str).collect(),
         // Judged by access::forbidden: PVE's names are not those of Linux.
-        Action::PveAccess { .. } | Action::Certificate { .. } => Vec::new(),
+        Action::PveAccess { .. } | Action::Certificate { .. } | Action::Token { .. } => Vec::new(),
         Action::Unit { unit, .. } => vec![unit],
     }
 }

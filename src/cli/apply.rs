@@ -13,6 +13,8 @@ use super::run::{self, Intent};
 use super::settings::Settings;
 use super::terminal::Terminal;
 use super::together;
+use super::token::declared;
+use super::token::work::Messages;
 use crate::apply::bundle;
 use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
@@ -20,6 +22,7 @@ use crate::event::What;
 use crate::fleet::{Lane, Last, Seen};
 use crate::plan::{self, OnTasks, Plan};
 use crate::profile::policy::Policy;
+use crate::profile::secrets::Secrets;
 use crate::render::{fleet as table, json, text};
 use crate::report::{Command, Failure, Judged, NodeReport, NodeResult, Report};
 
@@ -37,7 +40,9 @@ pub async fn run(args: Apply, output: Output) -> Result<u8> {
         output.result(&text::report(&report, output.stdout))?;
     }
     let mut results = BTreeMap::new();
-    let worst = Box::pin(after_the_plan(&connector, &args, &report, fleet, output, &mut results)).await;
+    let worst =
+        Box::pin(after_the_plan(&connector, &settings.loaded.secrets, &args, &report, fleet, output, &mut results))
+            .await;
     match args.format {
         PlanFormat::Text if report.nodes.len() > 1 => {
             output.result(&table::outcomes(&report, &results, output.stdout))?;
@@ -86,6 +91,7 @@ async fn planned(
         reached.iter().map(|node| node.result.as_ref().ok().map(|(_, (_, plan))| plan.clone())).collect();
     fleet::settle(&lanes, &named, &mut plans, true)?;
     let shown = plans.clone();
+    let mut tokens = declared::apart(&mut plans)?;
     let mut parts = together::part_plans(&lanes, &reached, &mut plans)?;
     let mut report = Report { command: Command::Plan, nodes: Vec::new() };
     let mut ready = BTreeMap::new();
@@ -98,8 +104,9 @@ async fn planned(
             let judged = Judged::new(shown, &policy, nodes::release(&node.facts));
             let cluster = lanes.iter().find(|lane| lane.nodes.contains(&place)).and_then(|lane| lane.cluster.clone());
             let done = seen.last.filter(|last| last.digests == policy.digests);
-            let part = parts.remove(&place);
-            ready.insert(place, Ready { node, plan, policy: policy.clone(), cluster, done, part, login, sudo: None });
+            let (part, policy) = (parts.remove(&place), policy.clone());
+            let tokens = tokens.remove(&place).unwrap_or_default();
+            ready.insert(place, Ready { node, plan, policy, cluster, done, part, login, sudo: None, tokens });
             judged
         });
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
@@ -111,6 +118,7 @@ async fn planned(
 /// Everything after the plan was made; says what became of each node in `results`, by its place.
 async fn after_the_plan(
     connector: &Connector,
+    secrets: &Secrets,
     args: &Apply,
     report: &Report,
     Fleet { ready, lanes }: Fleet,
@@ -126,7 +134,7 @@ async fn after_the_plan(
             worst = worst.max(Kind::Refused.exit_code());
             results.insert(place, ready.result("refused", Kind::Refused.exit_code()));
             farewell(connector, ready).await;
-        } else if ready.plan.changes.is_empty() && ready.part.is_none() {
+        } else if ready.plan.changes.is_empty() && ready.part.is_none() && ready.tokens.is_empty() {
             finished |= ready.done.is_some();
             if args.format == PlanFormat::Text {
                 output.result(&idle(&ready, args.resume))?;
@@ -145,18 +153,31 @@ async fn after_the_plan(
         output.say("no node was finished with this profile and site before: everything begins anew");
     }
     together::allowed(&busy, args)?;
+    for ready in busy.values() {
+        declared::provable(&ready.policy, &ready.tokens).await?;
+    }
     ask(&busy, args.yes)?;
-    let (alone, partners) = busy.into_iter().partition(|(_, ready)| !ready.plan.changes.is_empty());
+    let (alone, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        busy.into_iter().partition(|(_, ready)| !ready.plan.changes.is_empty());
     let prepared = prepare(alone, args)?;
+    let of_prepared = prepared.iter().map(|(place, prepared)| (*place, &prepared.ready));
+    let to_make = declared::all(of_prepared.chain(others.iter().map(|(place, ready)| (*place, ready))));
+    let (partners, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        others.into_iter().partition(|(_, ready)| ready.part.is_some());
+    for ready in idle.into_values() {
+        farewell(connector, ready).await;
+    }
     let order = rolling::Order {
         lanes,
         serial: args.serial.map(usize::from),
         parallel: usize::from(args.nodes.parallel),
         canary: !(args.resume && finished),
     };
-    Ok(worst.max(
-        Box::pin(rolling::carry_out_all(connector, Work { prepared, partners }, &order, args, output, results)).await,
-    ))
+    let stop = run::Stop::listen();
+    let work = Work { prepared, partners };
+    worst = worst.max(Box::pin(rolling::carry_out_all(connector, work, &order, args, &stop, output, results)).await);
+    let messages = Messages { output, results: args.format == PlanFormat::Text };
+    Ok(worst.max(Box::pin(declared::make(connector, secrets, to_make, &stop, messages, results)).await))
 }
 
 /// With `--resume` the run that finished it is named.

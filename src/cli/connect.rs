@@ -14,6 +14,7 @@ use crate::plan::{self, Operator};
 use crate::profile::policy::{Admin, Host, Policy, admin_probe_address};
 use crate::profile::secrets::Secrets;
 use crate::render::progress::{Lines, Spinners, Tail};
+use crate::secret::Secret;
 use crate::transport;
 use crate::transport::capture::Capture;
 use crate::transport::{Connection, Credentials, HostKeyPolicy, Limits, Methods, Program, Target};
@@ -23,6 +24,8 @@ use crate::transport::{Connection, Credentials, HostKeyPolicy, Limits, Methods, 
 pub struct Connector {
     options: args::Connection,
     secrets: Secrets,
+    /// In place of the one of the environment.
+    sudo: Option<Secret>,
     operator: Arc<transport::Operator>,
     sink: Arc<Tail>,
 }
@@ -53,9 +56,17 @@ impl Connector {
         Self {
             options: options.clone(),
             secrets: secrets.clone(),
+            sudo: None,
             operator: Arc::new(transport::Operator::new(Terminal::new(spinners))),
             sink: Arc::new(Tail::new(sink)),
         }
+    }
+
+    /// The same, with a password that this command gave the administrator.
+    #[must_use]
+    pub fn with_sudo(mut self, password: Option<Secret>) -> Self {
+        self.sudo = password;
+        self
     }
 
     /// What was last said of a node.
@@ -141,7 +152,7 @@ impl Connector {
     pub fn login(&self, host: &Host, user: &str, methods: Methods) -> (Target, Credentials) {
         let target = self.target(host).user(user);
         let password = (user == "root").then(|| self.secrets.root_password(host)).flatten();
-        (target, Credentials { password, sudo: self.secrets.sudo_password(), methods })
+        (target, Credentials { password, sudo: self.sudo.clone().or_else(|| self.secrets.sudo_password()), methods })
     }
 
     /// The node, without a user.

@@ -12,6 +12,7 @@ use super::output::Output;
 use super::{run, together};
 use crate::apply::bundle;
 use crate::apply::engine::Login;
+use crate::change::token::NewToken;
 use crate::error::{Error, Kind, Result};
 use crate::event::What;
 use crate::facts::gather;
@@ -47,12 +48,14 @@ pub struct Ready {
     pub login: Login,
     /// The proving administrator's new password, which sudo will ask for.
     pub sudo: Option<Secret>,
+    /// What is made once everything else is confirmed.
+    pub tokens: Vec<NewToken>,
 }
 
 impl Ready {
     /// What became of it.
     pub fn result(&self, outcome: &'static str, exit_code: u8) -> NodeResult {
-        NodeResult { node: self.plan.node.clone(), outcome, run: None, exit_code }
+        NodeResult { node: self.plan.node.clone(), outcome, run: None, tokens: Vec::new(), exit_code }
     }
 }
 
@@ -114,10 +117,10 @@ pub async fn carry_out_all(
     Work { mut prepared, mut partners }: Work,
     order: &Order,
     args: &Apply,
+    stop: &run::Stop,
     output: Output,
     results: &mut BTreeMap<usize, NodeResult>,
 ) -> u8 {
-    let stop = run::Stop::listen();
     let mut rolling = order.rolling(&prepared);
     let single = prepared.len() + partners.len() == 1;
     let (mut worst, mut failed) = (0, Vec::new());
@@ -128,7 +131,7 @@ pub async fn carry_out_all(
         }
         for place in rolling.begin() {
             if let Some(prepared) = prepared.remove(&place) {
-                running.push(Box::pin(carry_out(connector, place, prepared, &stop, single)));
+                running.push(Box::pin(carry_out(connector, place, prepared, stop, single)));
             }
         }
         let Some(Ended { place, ready, result }) = running.next().await else { break };
@@ -157,11 +160,11 @@ pub async fn carry_out_all(
     }
     for lane in &order.lanes {
         let members = lane.nodes.iter().filter_map(|place| Some((*place, partners.remove(place)?))).collect();
-        let round = together::Round { connector, args, output, stop: &stop, begins: failed.is_empty() };
+        let round = together::Round { connector, args, output, stop, begins: failed.is_empty() };
         failed.extend(Box::pin(round.carry_out(members, results)).await);
     }
     worst = failed.iter().map(|(_, error)| error.kind.exit_code()).fold(worst, u8::max);
-    worst = worst.max(Box::pin(left(connector, prepared, &failed, &stop, output, results)).await);
+    worst = worst.max(Box::pin(left(connector, prepared, &failed, stop, output, results)).await);
     for (node, error) in &failed {
         if !single {
             output.say(&connector.last_lines(node));

@@ -1,5 +1,6 @@
 //! `pve-harden token list|new|rotate|revoke`: API tokens, their secrets straight into their sinks.
 
+pub(super) mod declared;
 mod list;
 mod new;
 mod revoke;

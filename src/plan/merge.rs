@@ -29,6 +29,7 @@ fn object(change: &Change) -> (Discriminant<Action>, &str, Option<(Stage, bool)>
         // Each control has its own objects.
         Action::PveAccess { .. } => &change.summary,
         Action::Certificate { step } => step.object(),
+        Action::Token { token } => &token.id,
         Action::Group { name, .. }
         | Action::User { name, .. }
         | Action::UserGroups { name, .. }

@@ -32,6 +32,7 @@ pub fn notes(facts: &Facts, policy: &Policy, operator: &Operator, plan: &Plan) -
         notes.extend(interruptions(&plan.changes));
         notes.extend(packages::notes(facts, &plan.changes));
         notes.extend(permissions::notes(facts, &plan.changes));
+        notes.extend(tokens(&plan.changes));
         notes.extend(other_run(facts, plan));
         notes.extend(drift(facts, plan));
     }
@@ -121,6 +122,16 @@ fn interruptions(changes: &[Change]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let texts = changes.iter().filter_map(|change| change.interrupts.as_ref());
     texts.filter(|text| seen.insert(text.as_str())).map(|text| format!("while it runs: {text}")).collect()
+}
+
+/// A secret that is out cannot be called back, so that tokens are no part of the run.
+fn tokens(changes: &[Change]) -> Option<String> {
+    changes.iter().any(|change| change.action.token().is_some()).then(|| {
+        "tokens are made last, once everything else is confirmed; each is proved by a request, or deleted again when its \
+         sink does not take the secret. `rollback` revokes those of accounts that it takes away; the others stay until \
+         `pve-harden token revoke`"
+            .into()
+    })
 }
 
 fn open_runs(facts: &Facts) -> Vec<String> {

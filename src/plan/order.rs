@@ -39,6 +39,7 @@ fn rank(action: &Action) -> u8 {
         Action::UserLock { locked: true, .. } => 14,
         Action::PveAccess { steps } => 20 + steps.first().map_or(0, |step| step.call.rank()),
         Action::Certificate { step } => step.rank(),
+        Action::Token { .. } => 40,
         Action::Unit { verb: UnitVerb::EnableNow | UnitVerb::DisableNow, .. } => 15,
         Action::Unit { .. } => 16,
     }
@@ -67,7 +68,7 @@ mod tests {
     #[test]
     fn stages_first() {
         let changes = Stage::ALL.iter().rev().map(|stage| change(*stage, stage.name(), file("/x"))).collect();
-        assert_eq!(summaries(changes), ["packages", "accounts", "pve-access", "services", "firewall", "ssh"]);
+        assert_eq!(summaries(changes), ["packages", "accounts", "pve-access", "services", "firewall", "ssh", "tokens"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Plan, seal};
 use crate::change::Scope;
+use crate::change::token::NewToken;
 use crate::error::Result;
 
 impl Plan {
@@ -30,6 +31,16 @@ impl Plan {
         self.notes.push(format!("{shared} {plural} of what the cluster shares: made once, on {leader}"));
         self.seal = seal::seal(&self)?;
         Ok(self)
+    }
+
+    /// This plan without the tokens that are made once its run is confirmed, and these; sealed anew.
+    pub fn without_tokens(mut self) -> Result<(Self, Vec<NewToken>)> {
+        let tokens: Vec<NewToken> = self.changes.iter().filter_map(|change| change.action.token().cloned()).collect();
+        if !tokens.is_empty() {
+            self.changes.retain(|change| change.action.token().is_none());
+            self.seal = seal::seal(&self)?;
+        }
+        Ok((self, tokens))
     }
 
     /// Adds what a person should know, and seals anew.

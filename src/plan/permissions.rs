@@ -2,9 +2,11 @@
 
 use crate::access::difference::difference;
 use crate::access::model;
+use crate::change::token::NewToken;
 use crate::change::{Action, Change};
 use crate::facts::Facts;
 use crate::pve::privileges::Catalogue;
+use crate::pve::user_cfg::Token;
 
 /// More than this many lines are counted, not shown.
 const SHOWN: usize = 40;
@@ -18,11 +20,19 @@ pub(super) fn notes(facts: &Facts, changes: &[Change]) -> Vec<String> {
             _ => None,
         })
         .collect();
-    let (Some(before), false) = (facts.access.config.known(), calls.is_empty()) else { return Vec::new() };
+    let tokens: Vec<&NewToken> = changes.iter().filter_map(|change| change.action.token()).collect();
+    let nothing = calls.is_empty() && tokens.is_empty();
+    let (Some(before), false) = (facts.access.config.known(), nothing) else { return Vec::new() };
     let catalogue = Catalogue::of(facts.pve.known().map_or(9, |release| release.major));
     let mut after = before.clone();
     for step in calls.into_iter().flatten() {
         model::apply(&mut after, &step.call);
+    }
+    for NewToken { id, separated, rights, .. } in tokens {
+        after.tokens.insert(id.clone(), Token { separated: *separated, ..Token::default() });
+        for call in rights {
+            model::apply(&mut after, call);
+        }
     }
     let (found, more) = difference(before, &after, catalogue);
     let mut notes: Vec<String> = before

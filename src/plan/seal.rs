@@ -72,6 +72,7 @@ fn secret(action: &Action) -> Option<&str> {
         | Action::UserAging { .. }
         | Action::Sysctl { .. }
         | Action::PveAccess { .. }
+        | Action::Token { .. }
         | Action::Unit { .. } => None,
     }
 }

@@ -5,11 +5,20 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::change::access::{AccessCall, AccessStep, Grants, UserSettings};
+use crate::change::token::NewToken;
 
 /// `+` comes, `-` goes, `~` becomes different; what cannot be brought back stands behind it.
 pub fn line(step: &AccessStep) -> String {
     let text = call(&step.call);
     step.lost.as_ref().map_or_else(|| text.clone(), |lost| format!("{text} ({lost})"))
+}
+
+/// The token, then its rights.
+pub fn token(token: &NewToken) -> Vec<String> {
+    let NewToken { id, comment, days, separated, sink, rights } = token;
+    let separated = if *separated { "rights of its own" } else { "all privileges of its user" };
+    let first = format!("+ token {id}: \"{comment}\", ends after {days} days, {separated}, secret to sink {sink}");
+    std::iter::once(first).chain(rights.iter().map(call)).collect()
 }
 
 fn call(call: &AccessCall) -> String {

@@ -63,6 +63,7 @@ fn plain(action: &Action, brings: &[Versioned]) -> Vec<String> {
         }
         Action::PveAccess { steps } => steps.iter().map(super::access::line).collect(),
         Action::Certificate { step } => vec![certificate(step)],
+        Action::Token { token } => super::access::token(token),
         Action::Unit { unit, verb } => vec![match verb {
             UnitVerb::Reload => format!("! {unit} is reloaded"),
             UnitVerb::TryRestart => format!("! {unit} is restarted if it runs"),

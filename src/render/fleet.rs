@@ -116,8 +116,13 @@ fn outcome(judged: &Judged, result: &NodeResult) -> (Tone, &'static str, String)
     let run = result.run.as_ref().map(|run| format!("run {run}")).unwrap_or_default();
     let steps = judged.plan.changes.len();
     match (result.outcome, result.exit_code) {
-        ("committed", _) => {
-            (Tone::Good, "applied", format!("{run}, {steps} change{}", if steps == 1 { "" } else { "s" }))
+        ("committed", code) => {
+            let done = format!("{steps} change{}", if steps == 1 { "" } else { "s" });
+            let done = if run.is_empty() { done } else { format!("{run}, {done}") };
+            match code {
+                0 => (Tone::Good, "applied", done),
+                _ => (Tone::Warn, "applied", format!("{done}; not every token was made, see below")),
+            }
         }
         ("nothing-to-do", _) => (Tone::Good, "nothing to do", run),
         ("not-begun", _) => (Tone::Warn, "not begun", "nothing was changed".into()),
@@ -202,6 +207,7 @@ mod tests {
             node: node.into(),
             outcome,
             run: run.map(str::to_owned),
+            tokens: Vec::new(),
             exit_code,
         };
         let results = BTreeMap::from([

@@ -86,6 +86,9 @@ pub struct NodeResult {
     pub outcome: &'static str,
     /// Id of the committed run.
     pub run: Option<String>,
+    /// Tokens that were made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<String>,
     /// This node's part of the exit code.
     pub exit_code: u8,
 }

@@ -216,6 +216,7 @@ fn every_call_of_a_token_is_one_that_pve_takes() {
     let new = Making {
         id: "svc@pve!ci-20261122".into(),
         expires: 1,
+        days: 90,
         separated: true,
         purpose: "p; owner o".into(),
         made: None,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pve_harden::change::access::AccessCall;
 use pve_harden::change::certificate::CertStep;
+use pve_harden::change::token::NewToken;
 use pve_harden::change::{Action, Change, FileImage, UnitVerb, Validate};
 use pve_harden::facts::cert::Account;
 use pve_harden::facts::network::Handshake;
@@ -12,6 +13,7 @@ use pve_harden::facts::{
     AuthorizedKeys, Facts, FileFact, FileKind, Group, Package, PasswordState, Reading, Shadow, SudoRights, User,
 };
 use pve_harden::pve::certificate::Certificate;
+use pve_harden::pve::user_cfg::Token;
 use sha2::{Digest as _, Sha256};
 
 /// Hex SHA-256.
@@ -97,6 +99,14 @@ fn step(facts: &mut Facts, action: &Action) {
             for step in steps {
                 realm(facts, &step.call);
                 pve_harden::access::model::apply(known(&mut facts.access.config), &step.call);
+            }
+        }
+        Action::Token { token: NewToken { id, comment, days, separated, rights, .. } } => {
+            let expires = facts.taken.known().map_or(0, |at| u64::try_from(at.as_second()).unwrap()) + days * 86_400;
+            let token = Token { expires, separated: *separated, comment: comment.clone() };
+            known(&mut facts.access.config).tokens.insert(id.clone(), token);
+            for call in rights {
+                pve_harden::access::model::apply(known(&mut facts.access.config), call);
             }
         }
         Action::Certificate { step } => certificate(facts, step),

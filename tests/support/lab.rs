@@ -215,6 +215,20 @@ impl Lab {
         Said::of(&command.output().expect("ssh runs"))
     }
 
+    /// More text for the site file.
+    pub fn add_to_site(&self, text: &str) {
+        let site = std::fs::read_to_string(&self.site).expect("the site");
+        std::fs::write(&self.site, site + text).expect("the site");
+    }
+
+    /// The HTTP status that a client of this token gets from the node's port 8006.
+    pub fn token_status(&self, node: &str, id: &str, secret: &str) -> String {
+        // By standard input, so that a test that watches arguments sees only those of the program under test.
+        let config = format!("header = \"Authorization: PVEAPIToken={id}={secret}\"\n");
+        let script = "curl -sk -o /dev/null -w '%{http_code}' -K - https://127.0.0.1:8006/api2/json/version";
+        String::from_utf8_lossy(&feed(self, node, script, config.as_bytes())).into_owned()
+    }
+
     /// Everything under these paths that a run must put back: content, mode, owner and link targets.
     pub fn fingerprint(&self, node: &str) -> String {
         self.on(

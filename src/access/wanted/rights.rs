@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Outcome, Target, list, meant};
+use crate::access::coming::comes;
 use crate::access::model::grouped;
 use crate::change::access::AccessCall;
 use crate::profile::policy::{AccessMode, WantedAcl};
@@ -26,6 +27,8 @@ pub(super) fn rights(target: &Target<'_>) -> Outcome {
             let grant = Grant { path: path.clone(), subject, role: acl.role.clone() };
             if past {
                 over.push(grant);
+            } else if comes(target.coming, &grant.subject) {
+                // It comes with its token.
             } else if names::token(&grant.subject).is_some() && !config.exists(&grant.subject) {
                 outcome.advice.push(format!(
                     "{} on {} waits for the token {}, which is not there yet",

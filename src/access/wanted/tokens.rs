@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Outcome, Target, extras};
 use crate::access::lifetime::Notes;
+use crate::access::tokens::family;
 use crate::change::access::AccessCall;
 use crate::profile::policy::WantedToken;
 use crate::pve::names;
@@ -14,7 +15,17 @@ const DAY: u64 = 86_400;
 pub(super) fn tokens(target: &Target<'_>, secrets: Option<&BTreeSet<String>>) -> Outcome {
     let mut outcome = Outcome::default();
     let Target { config, policy, .. } = *target;
-    for wanted in &policy.token {
+    for (id, decided) in target.coming {
+        let wanted = policy.token.iter().find(|token| family(&token.id) == family(id));
+        outcome.finding(
+            format!("user.cfg: token {id}"),
+            "not there",
+            wanted.map(WantedToken::comment).unwrap_or_default(),
+        );
+        outcome.advice.extend(decided.as_ref().err().cloned());
+    }
+    let here = |wanted: &&WantedToken| !target.coming.keys().any(|id| family(id) == family(&wanted.id));
+    for wanted in policy.token.iter().filter(here) {
         match config.tokens.get(&wanted.id) {
             None => missing(wanted, &mut outcome),
             Some(found) => listed(target, wanted, found, &mut outcome),

@@ -54,6 +54,14 @@ access_undo() { # RUN-FOLDER NUMBER PROGRESS
     uncall() {
         [ "$1" -le "$access_reached" ] || return 0
         shift
+        if [ "$1 $2" = 'user delete' ]; then
+            for access_token in $(tokens_of "$3"); do
+                pveum_call user token delete "$3" "$access_token" || {
+                    echo "pveum user token delete $3 $access_token: $pveum_text" >&2
+                    access_status=1
+                }
+            done
+        fi
         pveum_call "$@" && return 0
         case $pveum_text in
         *'already exists'* | *'does not exist'* | *'no such '* | *'is not a pool member'* | *'already a pool member'*) return 0 ;;
@@ -81,6 +89,13 @@ access_redo() {
     # shellcheck source=/dev/null
     . "$1/before/$2/calls"
     return "$access_status"
+}
+
+# PVE forgets the tokens of a deleted user and leaves their secrets in priv/token.cfg.
+tokens_of() { # USER
+    TOKENS_OF="$1!" awk -F: '$1 == "token" && index($2, ENVIRON["TOKENS_OF"]) == 1 {
+        print substr($2, length(ENVIRON["TOKENS_OF"]) + 1)
+    }' /etc/pve/user.cfg
 }
 
 # Whether a saved step is about PVE's users, directly or through a rollback.

@@ -3,12 +3,12 @@
 use clap::Args;
 
 use super::Place;
-use super::new::item;
+use super::new::{in_sink, item};
 use super::work::Work;
 use crate::access::day;
 use crate::access::lifetime::{self, Listed, Question, Status};
 use crate::access::matrix;
-use crate::access::rotation::{self, Ask, InSink, Making, Rotation};
+use crate::access::rotation::{self, Ask, Making, Rotation};
 use crate::access::tokens::family;
 use crate::apply::tokens::Ending;
 use crate::cli::output::Output;
@@ -131,7 +131,7 @@ async fn one(args: &Rotate, work: &Work, id: &str) -> Result<u8> {
     let sink = work.sink(args.sink.as_deref(), id)?;
     let place = sink::prove(sink, &item(work, id)).await.map_err(untouched)?;
     let holds = place.holds();
-    let in_sink = if place.is_readable() { InSink::Holds(holds.as_deref()) } else { InSink::Unknown };
+    let in_sink = in_sink(&place, holds.as_deref());
     let policy = &work.policy.profile.access;
     let ask = Ask { config: work.config()?, policy, now: work.now()?, sink: in_sink };
     match rotation::rotation(&ask, id) {

@@ -36,10 +36,20 @@ pub(in crate::cli) struct Work {
     connector: Connector,
     /// Where results go.
     pub(in crate::cli) output: Output,
+    results: bool,
     by: String,
     secrets: Secrets,
     /// Which tokens work at this moment, for whoever interrupts.
     pub(in crate::cli) standing: RefCell<String>,
+}
+
+/// Where messages go, and whether results are text.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Messages {
+    /// Where.
+    pub(in crate::cli) output: Output,
+    /// A line of text for each thing done; not with one JSON document.
+    pub(in crate::cli) results: bool,
 }
 
 impl Work {
@@ -51,25 +61,31 @@ impl Work {
             None => crate::cli::access::first(&settings, &place.connection)?,
         };
         let connector = Connector::new(&place.connection, &settings.loaded.secrets, output, true);
-        let node = Box::pin(run::before_changes(connector.reach(&policy))).await?;
+        let start = format!("nothing was changed on {}", policy.host.name);
+        Self::on(connector, policy, settings.loaded.secrets, Messages { output, results: true }, start).await
+    }
+
+    /// Reads the node; `start` is what is true of it by now.
+    pub(in crate::cli) async fn on(
+        connector: Connector,
+        policy: Policy,
+        secrets: Secrets,
+        messages: Messages,
+        start: String,
+    ) -> Result<Self> {
+        let Messages { output, results } = messages;
+        let reached = Box::pin(run::before_changes(connector.reach(&policy))).await;
+        let node = reached.map_err(|error| error.state(start.clone()))?;
         let name = policy.host.name.clone();
         connector.tell(&name, What::Finished);
         if let Reading::Known(cluster) = &node.facts.cluster
             && !cluster.quorate
         {
             let why = format!("the cluster {} has no quorum, and PVE takes no change", sanitize::line(&cluster.name));
-            return Err(Error::msg(Kind::Refused, why).untouched(&name).hint("bring its members back first"));
+            return Err(Error::msg(Kind::Refused, why).state(start).hint("bring its members back first"));
         }
-        let standing = RefCell::new(format!("nothing was changed on {name}"));
-        Ok(Self {
-            node,
-            policy,
-            connector,
-            output,
-            by: run::operator_name(),
-            secrets: settings.loaded.secrets,
-            standing,
-        })
+        let (by, standing) = (run::operator_name(), RefCell::new(start));
+        Ok(Self { node, policy, connector, output, results, by, secrets, standing })
     }
 
     /// Who is at work, for the node's history.
@@ -157,6 +173,11 @@ impl Work {
         calls.run(&self.node.connection).await
     }
 
+    /// A result for people.
+    pub(in crate::cli) fn said(&self, text: &str) -> Result<()> {
+        if self.results { self.output.result(text) } else { Ok(()) }
+    }
+
     /// Asks, unless `--yes` was given.
     pub(in crate::cli) fn confirm(&self, yes: bool, question: &str) -> Result<()> {
         if yes {
@@ -177,6 +198,10 @@ impl Work {
         };
         let secret = match made {
             Ok(secret) => secret,
+            // Somebody else made it since the node was read: it is not ours to delete.
+            Err(why) if why.to_string().contains("already exists") => {
+                return Err(Error { kind: Kind::Stale, ..why }.state(self.standing.borrow().clone()));
+            }
             Err(why) => return Err(self.discarded(new, why, otherwise).await),
         };
         self.standing.replace(format!("{otherwise}; {} was made on {node}, and nobody has its secret yet", new.id));
@@ -274,7 +299,7 @@ impl Work {
     }
 
     /// Runs a command to its end, or to the first signal.
-    async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(in crate::cli) async fn interruptible<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let stop = run::Stop::listen();
         tokio::select! {
             result = work => result,
@@ -284,7 +309,7 @@ impl Work {
         }
     }
 
-    async fn close(self) {
+    pub(in crate::cli) async fn close(self) {
         self.connector.tell(&self.policy.host.name, What::Finished);
         let _ = self.node.connection.close().await;
     }

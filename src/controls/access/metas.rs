@@ -104,7 +104,8 @@ pub(super) static TOKENS: Meta = Meta {
     why: "A token is a password in a file somewhere that skips the second factor. What it can do, for how long, and \
           who answers for it must be known before it leaks.",
     checked: "The tokens of /etc/pve/user.cfg against [[access.token]]: expiry within max-days, privilege separation, \
-              a comment with purpose and owner. Tokens of root@pam, without an end or with all rights of their user \
+              a comment with purpose and owner. A listed one that is not there is made last, when its sink is in the site: \
+              its secret goes there and nowhere else. Tokens of root@pam, without an end or with all rights of their user \
               are reported, listed or not, and so are secrets in priv/token.cfg whose token is gone. Secrets are \
               never read.",
     naive: "`--expire 2026-12-31` is refused: PVE wants seconds since 1970. A separated token without a right of its \

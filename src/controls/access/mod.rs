@@ -9,9 +9,11 @@ pub use factors::SECOND_FACTORS;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Control, Evidence, Meta, Status, Verdict};
+use crate::access::coming::{self, Around, Coming};
 use crate::access::rotation;
 use crate::access::wanted::{self, Outcome, Target};
 use crate::change::access::AccessStep;
+use crate::change::token::NewToken;
 use crate::change::{Action, Change, Stage};
 use crate::facts::{Facts, Reading};
 use crate::profile::policy::{AccessMode, Policy};
@@ -107,6 +109,7 @@ impl Access {
         let protected = protected(policy);
         let config = facts.access.config.required(FILES[0])?;
         let resolved = rotation::resolved(access, config);
+        let nothing_comes = Coming::new();
         let target = Target {
             config,
             catalogue: Catalogue::of(facts.pve.known().map_or(9, |release| release.major)),
@@ -116,8 +119,40 @@ impl Access {
             rights_are_exact: access.acls.enabled
                 && access.acls.mode == AccessMode::Exact
                 && !policy.left_out.contains(ACLS.meta.id),
+            coming: &nothing_comes,
         };
-        Ok(self.verdict(self.compare(&target, realms, facts)))
+        if !matches!(self.kind, Kind::Tokens | Kind::Acls) || !works(policy, &TOKENS) {
+            return Ok(self.verdict(self.compare(&target, realms, facts)));
+        }
+        let around = Around { sinks: &policy.site.sinks, users: works(policy, &USERS), roles: works(policy, &ROLES) };
+        let coming = coming::coming(&Target { policy: access, ..target }, around);
+        let outcome = self.compare(&Target { coming: &coming, ..target }, realms, facts);
+        if self.kind == Kind::Acls {
+            return Ok(self.verdict(outcome));
+        }
+        Ok(self.with_tokens(outcome, coming.into_values().flatten()))
+    }
+
+    /// The verdict with the tokens that are made.
+    fn with_tokens(&self, outcome: Outcome, tokens: impl Iterator<Item = NewToken>) -> Verdict {
+        let made = tokens.map(|token| Change {
+            controls: vec![self.meta.id.into()],
+            stage: Stage::Tokens,
+            summary: format!("made the token {}", token.id),
+            interrupts: None,
+            action: Action::Token { token },
+        });
+        let made: Vec<Change> = made.collect();
+        let verdict = self.verdict(outcome);
+        let Verdict { status, evidence } = verdict;
+        match status {
+            Status::Differs { mut changes, advice } => {
+                changes.extend(made);
+                Verdict::outcome(changes, advice, evidence)
+            }
+            Status::Compliant => Verdict::outcome(made, None, evidence),
+            status => Verdict { status, evidence },
+        }
     }
 
     fn compare(
@@ -178,6 +213,11 @@ impl Access {
             action: Action::PveAccess { steps },
         }
     }
+}
+
+/// Whether this control is carried out by the plan that is made.
+fn works(policy: &Policy, control: &Access) -> bool {
+    control.enabled(policy) && !policy.left_out.contains(control.meta.id)
 }
 
 /// root@pam, and who administers the nodes and may log in to PVE with the same account.

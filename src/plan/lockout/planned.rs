@@ -105,6 +105,7 @@ impl<'a> Planned<'a> {
             }),
             Action::PamProfiles { .. }
             | Action::PveAccess { .. }
+            | Action::Token { .. }
             | Action::Certificate { .. }
             | Action::Sysctl { .. }
             | Action::Unit { .. } => {}

@@ -48,6 +48,25 @@ pub enum SinkKind {
     },
 }
 
+impl SinkKind {
+    /// Whether the secrets of these two tokens, `user@realm!token`, would lie in the same place.
+    pub fn is_one_place(&self, a: &str, b: &str) -> bool {
+        let path = match self {
+            Self::Env { path, .. } | Self::File { path } | Self::Kubernetes { path, .. } => path.to_string_lossy(),
+            Self::Command { .. } => return false,
+        };
+        let parts = |id: &str| id.rsplit_once('!').map(|(user, name)| (user.to_owned(), name.to_owned()));
+        match (parts(a), parts(b)) {
+            (Some((user, name)), Some((other_user, other_name))) => {
+                let parted =
+                    (path.contains("{user}") && user != other_user) || (path.contains("{token}") && name != other_name);
+                !parted
+            }
+            _ => a == b,
+        }
+    }
+}
+
 /// What a command reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
