@@ -24,6 +24,7 @@ pub async fn run(args: Check, output: Output) -> Result<u8> {
         generated: Timestamp::now(),
         profiles: settings.loaded.profile_names.clone(),
         digests: settings.loaded.digests.clone(),
+        emergency_contact: settings.loaded.site.emergency_contact.clone(),
     };
     let nodes = nodes::judge(settings, &nodes, &connection, &capture, output).await?;
     nodes::say_failures(&nodes, output);

@@ -21,9 +21,17 @@ const LONGEST: usize = 240;
 
 /// The whole result. Nodes that failed are messages, not results; with several nodes they are listed at the end.
 pub fn report(document: &Document, palette: Palette) -> String {
-    if let Some(view) = &document.framework {
-        return framework(view, document, palette);
+    let mut text = match &document.framework {
+        Some(view) => framework(view, document, palette),
+        None => nodes(document, palette),
+    };
+    if let Some(contact) = &document.emergency_contact {
+        let _ = writeln!(text, "\nin an emergency: {}", sanitize::line(contact));
     }
+    text
+}
+
+fn nodes(document: &Document, palette: Palette) -> String {
     let readable = document.nodes.iter().filter(|node| node.failure.is_none());
     let nodes: Vec<_> = readable.map(|one| node(one, palette)).collect();
     let mut text = nodes.join("\n");
@@ -288,6 +296,8 @@ mod tests {
         all nodes
           pve1: 1 pass, 2 differ, 1 unknown, 1 waived, 1 not applicable, 1 refused
           pve2: no route to host
+
+        in an emergency: on call: +1 555 0100
         "#);
     }
 }

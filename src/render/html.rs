@@ -78,6 +78,9 @@ fn head(document: &Document) -> Markup {
                 (document.tool) " · profile " (line(&document.profiles.join(" + ")))
                 " · exit code " (document.exit_code)
             }
+            @if let Some(contact) = &document.emergency_contact {
+                p { "In an emergency: " b { (line(contact)) } }
+            }
             ul.totals {
                 @for state in states.into_iter().filter(|state| count(*state) > 0) {
                     li class=(class(state)) { b.state { (count(state)) } (state.word()) }
@@ -355,6 +358,16 @@ mod tests {
             assert!(page.contains(part), "{part}");
         }
         assert!(!page.contains("secretsecret"));
+    }
+
+    #[test]
+    fn the_emergency_contact_is_at_the_top() {
+        let page = document(&testing::document());
+        let (top, _) = page.split_once("<main>").unwrap();
+        assert!(top.contains("In an emergency: <b>on call: +1 555 0100</b>"));
+        let mut nobody = testing::document();
+        nobody.emergency_contact = None;
+        assert!(!document(&nobody).contains("In an emergency"));
     }
 
     #[test]

@@ -78,12 +78,15 @@ pub fn report() -> Report {
 pub fn document() -> Document {
     let digests = Digests { profile: "ab".repeat(32), site: "cd".repeat(32) };
     let generated = date(2026, 6, 1).at(12, 0, 0, 0).in_tz("UTC").unwrap().timestamp();
-    Document::new(&report(), Some(&Context { generated, profiles: vec!["baseline".into()], digests }))
+    let profiles = vec!["baseline".into()];
+    let emergency_contact = Some("on call: +1 555 0100".into());
+    Document::new(&report(), Some(&Context { generated, profiles, digests, emergency_contact }))
 }
 
 /// As [`document`], with a node whose every word is an attack.
 pub fn hostile() -> Document {
     let mut document = document();
+    document.emergency_contact = Some(HOSTILE.into());
     for (number, node) in document.nodes.iter_mut().enumerate() {
         node.node = format!("{HOSTILE}{number}");
         node.address = HOSTILE.into();

@@ -42,6 +42,9 @@ pub struct Document {
     /// SHA-256 of the merged profile and of the site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digests: Option<PolicyDigests>,
+    /// Whom to reach, and how, when a node is in trouble (the site's `emergency-contact`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency_contact: Option<String>,
     /// Results in the order in which the nodes were named.
     pub nodes: Vec<Node>,
     /// What the judged controls are about.
@@ -249,6 +252,8 @@ pub struct Context {
     pub profiles: Vec<String>,
     /// Of profile and site.
     pub digests: Digests,
+    /// The site's `emergency-contact`.
+    pub emergency_contact: Option<String>,
 }
 
 impl Document {
@@ -270,6 +275,9 @@ impl Document {
                 profile: profile.clone(),
                 site: site.clone(),
             }),
+            emergency_contact: context
+                .and_then(|context| context.emergency_contact.as_ref())
+                .map(|contact| redact::secrets(contact).into_owned()),
             nodes: report.nodes.iter().map(|one| node(one, report.command)).collect(),
             catalogue: if context.is_some() { explained(report) } else { Vec::new() },
             framework: None,
