@@ -141,5 +141,49 @@ mod tests {
         assert_eq!(restored("acme: account=default-staging\n"), "acme: account=default\n");
         let edited = "acme: account=default\ndescription: somebody's\n";
         assert_eq!(restored(edited), edited);
+        assert_eq!(restored("#note\nacme: account=default-staging\n"), "#note\nacme: account=default\n");
+    }
+
+    /// What `pvenode` leaves in its log, in the formats of PVE/RESTEnvironment.pm, PVE/ACME.pm and PVE/Exception.pm.
+    #[test]
+    fn what_the_ca_said_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("acme.log");
+        let words = |text: &str| {
+            std::fs::write(&log, text).unwrap();
+            let script = "one_line() { tr -c '[:print:]' ' ' | cut -c1-400; }\n".to_owned()
+                + include_str!("remote/cert.sh")
+                + "\npvenode_words \"$1\"";
+            let output = std::process::Command::new("sh").args(["-c", &script, "sh"]).arg(&log).output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        };
+        let task = |error: &str| words(&format!("Loading ACME account details\nPlacing ACME order\n{error}\nTask {error}\n"));
+        let long = "x".repeat(500);
+        let refused = format!(
+            "Error: POST to https://ca.example/{long} {{   \"type\": \"urn:ietf:params:acme:error:rateLimited\",   \"detail\": \
+             \"too many certificates already issued for \\\"example.com\\\"\",   \"status\": 429 }}"
+        );
+        let told = task(&refused);
+        let start = "the CA says: too many certificates already issued for \"example.com\"; Error: POST to https://ca.example/xx";
+        assert!(told.starts_with(start), "{told}");
+        assert_eq!(
+            task("Registration failed: Error: POST to https://ca.example/acct {\"detail\":\"bad \\\\ key\",\"subproblems\":[{\"detail\":\"b\"}]}"),
+            "the CA says: bad \\ key;b; Registration failed: Error: POST to https://ca.example/acct \
+             {\"detail\":\"bad \\\\ key\",\"subproblems\":[{\"detail\":\"b\"}]}"
+        );
+        assert_eq!(
+            task("Error: GET to https://ca.example/dir Can't connect to ca.example:443 (certificate verify failed)"),
+            "Error: GET to https://ca.example/dir Can't connect to ca.example:443 (certificate verify failed)"
+        );
+        assert_eq!(
+            task("validating challenge 'https://ca.example/authz/1' failed - status: invalid"),
+            "validating challenge 'https://ca.example/authz/1' failed - status: invalid"
+        );
+        assert_eq!(
+            words("400 Parameter verification failed.\nname: ACME account config file 'x' already exists.\n\n"),
+            "400 Parameter verification failed. name: ACME account config file 'x' already exists."
+        );
+        assert!(!task("Error: POST to https://ca.example/ {\"detail\": \"\u{1b}[2J\"}").contains('\u{1b}'));
     }
 }

@@ -29,16 +29,23 @@ cert_restore() {
         rm -f "${cert_target%.pem}.key"
     fi
     restore_path "$1" || return 1
-    # A cut in a rehearsal leaves the staging account in the node's configuration; what is not that rehearsal's is left alone.
-    cert_run=${1%/before/*}
-    if [ -e "$cert_run/acme.rehearsal" ] && cmp -s "$cert_run/acme.rehearsal" "${cert_target%/*}/config"; then
-        put_pmxcfs "$cert_run/acme.config" "${cert_target%/*}/config" || return 1
-    fi
+    cert_account_back "${1%/before/*}" "${cert_target%/*}/config" || return 1
     case $cert_target in
     /usr/local/share/ca-certificates/*) timeout 120 update-ca-certificates --fresh >/dev/null 2>&1 7>&- 8>&- 9>&- || return 1 ;;
     */pveproxy-ssl.pem) RELOADS="$RELOADS pveproxy.service" ;;
     esac
     return 0
+}
+
+# cert_account_back RUN CONFIG: a rehearsal leaves the staging account in the node's configuration. Its line goes, what
+# somebody else wrote meanwhile stays.
+cert_account_back() {
+    [ -e "$1/acme.rehearsal" ] || return 0
+    back_staging=$(grep '^acme:' "$1/acme.rehearsal" | head -n 1)
+    grep -qxF -- "$back_staging" "$2" 2>/dev/null || return 0
+    BACK_STAGING=$back_staging BACK_LINE=$(grep '^acme:' "$1/acme.config" | head -n 1) awk '
+        $0 == ENVIRON["BACK_STAGING"] { $0 = ENVIRON["BACK_LINE"] }
+        { print }' "$2" >"$1/acme.back" && put_pmxcfs "$1/acme.back" "$2"
 }
 
 # Whether a rollback's entry saved what a step of this kind had left.
@@ -50,16 +57,29 @@ restores_cert() { # BEFORE-ENTRY
     esac
 }
 
-# pvenode_call SECONDS WORD…: its standard input is ours; what it says goes to acme.log, the last words to cert_said.
+# pvenode_call SECONDS WORD…: its standard input is ours; what it says goes to acme.log, why it failed to cert_said.
 # What it starts must not inherit our locks.
 pvenode_call() {
     pvenode_patience=$1
     shift
     timeout "$pvenode_patience" pvenode "$@" >"$DIR/acme.log" 2>&1 7>&- 8>&- 9>&-
     pvenode_status=$?
-    cert_said=$(grep -v -e '^[[:space:]]*$' -e '^Task ' "$DIR/acme.log" | tail -n 4 | one_line)
+    cert_said=$(pvenode_words "$DIR/acme.log")
     [ "$pvenode_status" != 124 ] || cert_said="no end within $pvenode_patience s; $cert_said"
     return "$pvenode_status"
+}
+
+# A task that fails says its error in one line, then "Task" and the same again (pve-common PVE/RESTEnvironment.pm,
+# pve-manager PVE/CLI/pvenode.pm); a call that is refused says it in some lines. An answer of the CA is in it whole, after
+# "Error: POST to URL" (PVE/ACME.pm); the sentences of its problem document (RFC 8555, 6.7) come first here, since the rest
+# may be long.
+pvenode_words() { # FILE
+    words_lines=4
+    ! grep -q '^Task ' "$1" || words_lines=1
+    words_last=$(grep -v -e '^[[:space:]]*$' -e '^Task ' "$1" | tail -n "$words_lines")
+    words_details=$(printf '%s' "$words_last" | tr '\n' ' ' | grep -o '"detail"[[:space:]]*:[[:space:]]*"\([^"\\]\|\\.\)*"' |
+        sed 's/^"detail"[[:space:]]*:[[:space:]]*"\(.*\)"$/\1/; s/\\\(["\/]\)/\1/g' | head -n 3 | tr '\n' ';' | one_line)
+    printf '%s%s' "${words_details:+the CA says: $words_details }" "$(printf '%s' "$words_last" | one_line)"
 }
 
 # shellcheck disable=SC2317,SC2329
@@ -128,30 +148,35 @@ cert_order() { # PATIENCE CERTIFICATE-PATH
     }
 }
 
-# PVE names the authorization that failed and not what the CA found wrong, which stands in it (RFC 8555, 7.1.4).
+# PVE names the authorization or the order that failed and not what the CA found wrong, which stands in it (RFC 8555, 7.1.3
+# and 7.1.4).
 # shellcheck disable=SC2016,SC2317,SC2329
 ca_words() { # CERTIFICATE-PATH
     ca_url=$(sed -n "s/^Getting authorization details from '\([^']*\)'\$/\1/p" "$DIR/acme.log" | tail -n 1)
     [ -n "$ca_url" ] || return 0
+    ca_order=$(sed -n 's/^Order URL: //p' "$DIR/acme.log" | tail -n 1)
     ca_account=$(sed -n 's/^acme:.*account=\([A-Za-z0-9_-]*\).*/\1/p' "${1%/*}/config" 2>/dev/null)
     ca_found=$(timeout 30 perl -MPVE::ACME -e '
         my $acme = PVE::ACME->new("/etc/pve/priv/acme/$ARGV[0]");
         $acme->load();
         for my $challenge (@{ $acme->get_authorization($ARGV[1])->{challenges} // [] }) {
             print "$challenge->{error}->{detail}\n" if $challenge->{error};
-        }' "${ca_account:-default}" "$ca_url" 2>/dev/null </dev/null 7>&- 8>&- 9>&- | tail -n 2 | one_line)
-    [ -z "$ca_found" ] || printf '%s; ' "$ca_found"
+        }
+        my $order = $ARGV[2] ? $acme->get_order($ARGV[2]) : {};
+        print "$order->{error}->{detail}\n" if $order->{error};
+    ' "${ca_account:-default}" "$ca_url" "$ca_order" 2>/dev/null </dev/null 7>&- 8>&- 9>&- | tail -n 2 | one_line)
+    [ -z "$ca_found" ] || printf 'the CA says: %s; ' "$ca_found"
 }
 
 # shellcheck disable=SC2317,SC2329
 step_cert_order() { # PATH NAMES trusted|any REHEARSAL PATIENCE
     if [ -n "$4" ]; then
         order_config=${1%/*}/config
-        sed "s/^acme: account=[^,]*/acme: account=$4/" "$order_config" >"$DIR/acme.rehearsal" && cp -- "$order_config" "$DIR/acme.config" &&
+        cp -- "$order_config" "$DIR/acme.config" && sed "s/^acme: account=[^,]*/acme: account=$4/" "$DIR/acme.config" >"$DIR/acme.rehearsal" &&
             sync "$DIR/acme.rehearsal" "$DIR/acme.config" "$DIR" && put_pmxcfs "$DIR/acme.rehearsal" "$order_config" || return 1
         order_error=$(cert_order "$5" "$1")
         order_status=$?
-        put_pmxcfs "$DIR/acme.config" "$order_config" || return 1
+        rehearsal_goes "$1" || return 1
         [ "$order_status" = 0 ] || {
             echo "at the staging CA: $order_error"
             return 1
@@ -159,6 +184,14 @@ step_cert_order() { # PATH NAMES trusted|any REHEARSAL PATIENCE
     fi
     cert_order "$5" "$1" || return 1
     cert_is_served "$1" "$2" "$3"
+}
+
+# PVE installs what the staging CA issued, which nobody trusts: the node's account comes back, and what was served before.
+# shellcheck disable=SC2317,SC2329
+rehearsal_goes() { # PATH
+    rehearsal_left=$({ cert_fingerprint <"$1"; } 2>/dev/null)
+    cert_restore "$DIR/before/$STEP" || return 1
+    [ "$({ cert_fingerprint <"$1"; } 2>/dev/null)" = "$rehearsal_left" ] || timeout 60 systemctl reload-or-restart pveproxy.service 7>&- 8>&- 9>&-
 }
 
 # shellcheck disable=SC2317,SC2329

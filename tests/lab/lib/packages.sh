@@ -18,7 +18,7 @@ node_packages=(
 # Installable on a node from its local repository, with everything they depend on.
 repository_packages=(
     acl aide apparmor auditd cracklib-runtime debsums fail2ban libpam-google-authenticator libpam-pwquality
-    needrestart pebble python3-systemd rsyslog rsyslog-gnutls sudo uacme unattended-upgrades wamerican
+    needrestart pebble postfix python3-systemd rsyslog rsyslog-gnutls sudo uacme unattended-upgrades wamerican
 )
 
 # What a VM needs beyond a container.
