@@ -158,7 +158,8 @@ mod tests {
             assert!(output.status.success());
             String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
         };
-        let task = |error: &str| words(&format!("Loading ACME account details\nPlacing ACME order\n{error}\nTask {error}\n"));
+        let task =
+            |error: &str| words(&format!("Loading ACME account details\nPlacing ACME order\n{error}\nTask {error}\n"));
         let long = "x".repeat(500);
         let refused = format!(
             "Error: POST to https://ca.example/{long} {{   \"type\": \"urn:ietf:params:acme:error:rateLimited\",   \"detail\": \
@@ -168,7 +169,9 @@ mod tests {
         let start = "the CA says: too many certificates already issued for \"example.com\"; Error: POST to https://ca.example/xx";
         assert!(told.starts_with(start), "{told}");
         assert_eq!(
-            task("Registration failed: Error: POST to https://ca.example/acct {\"detail\":\"bad \\\\ key\",\"subproblems\":[{\"detail\":\"b\"}]}"),
+            task(
+                "Registration failed: Error: POST to https://ca.example/acct {\"detail\":\"bad \\\\ key\",\"subproblems\":[{\"detail\":\"b\"}]}"
+            ),
             "the CA says: bad \\ key;b; Registration failed: Error: POST to https://ca.example/acct \
              {\"detail\":\"bad \\\\ key\",\"subproblems\":[{\"detail\":\"b\"}]}"
         );

@@ -15,18 +15,22 @@ const MAX_FILE: u64 = 256 * 1024;
 pub type Material = BTreeMap<String, Result<Secret, String>>;
 
 /// A key, its value, and whether it names a secret.
-fn sources(profile: &Profile) -> Vec<(&'static str, &str, bool)> {
+fn sources(profile: &Profile) -> Vec<(String, &str, bool)> {
     let (acme, custom) = (&profile.cert.acme, &profile.cert.custom);
     let mut found = Vec::new();
+    let mut add = |key: &str, value, secret| found.push((key.to_owned(), value, secret));
     if acme.enabled {
-        found.push(("cert.acme.ca-file", acme.ca_file.as_str(), false));
-        found.push(("cert.acme.eab-key", &acme.eab_key, true));
-        found.push(("cert.acme.dns-data", &acme.dns_data, true));
+        add("cert.acme.ca-file", acme.ca_file.as_str(), false);
+        add("cert.acme.eab-key", &acme.eab_key, true);
+        add("cert.acme.dns-data", &acme.dns_data, true);
+        for service in &acme.dns {
+            add(&service.material(), &service.data, true);
+        }
     }
     if custom.enabled {
-        found.push(("cert.custom.certificate", &custom.certificate, false));
-        found.push(("cert.custom.ca-file", &custom.ca_file, false));
-        found.push(("cert.custom.key", &custom.key, true));
+        add("cert.custom.certificate", &custom.certificate, false);
+        add("cert.custom.ca-file", &custom.ca_file, false);
+        add("cert.custom.key", &custom.key, true);
     }
     found.retain(|(_, value, _)| !value.is_empty());
     found
@@ -48,10 +52,11 @@ pub fn variables(profile: &Profile, hosts: &[Host]) -> Vec<String> {
 /// Reads everything for one node.
 pub fn read(profile: &Profile, site: &Site, host: &Host, secrets: &Secrets) -> Material {
     let folder = site.path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let one = |(key, value, secret): (&'static str, &str, bool)| {
+    let one = |(key, value, secret): (String, &str, bool)| {
         let value = expand(value, host);
         let read = if secret { of_secret(&value, folder, secrets) } else { of_file(&folder.join(&value)) };
-        (key.to_owned(), read.map_err(|why| format!("{key}: {why}")))
+        let read = read.map_err(|why| format!("{key}: {why}"));
+        (key, read)
     };
     sources(profile).into_iter().map(one).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Keys `acmedomain0` … `acmedomain5`.
-const DOMAINS: usize = 6;
+/// Names of a node that a plugin proves: keys `acmedomain0` … `acmedomain5`.
+pub const MAX_DNS_DOMAINS: usize = 6;
 
 /// What a node's configuration says of ACME, as PVE's `get_acme_conf` reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn key(line: &str) -> Option<&str> {
 
 fn is_domain(key: &str) -> bool {
     let number = key.strip_prefix("acmedomain").and_then(|number| number.parse::<usize>().ok());
-    number.is_some_and(|number| number < DOMAINS)
+    number.is_some_and(|number| number < MAX_DNS_DOMAINS)
 }
 
 /// `name=value,value`: the parts of a property string.

@@ -6,7 +6,7 @@ use pve_harden::change::{Action, Change};
 use pve_harden::controls::{Status, Verdict};
 use pve_harden::facts::cert::{Account, Served};
 use pve_harden::facts::{Facts, Reading, Unit};
-use pve_harden::profile::policy::Policy;
+use pve_harden::profile::policy::{CertDns, Policy};
 use pve_harden::pve::certificate::{self as certificates, Certificate};
 use pve_harden::secret::Secret;
 
@@ -217,6 +217,68 @@ fn what_pve_could_not_work_with_is_refused() {
         policy.material.insert("cert.acme.dns-data".into(), Ok(Secret::new("A=1\nhunter2")));
     });
     assert!(secret.contains("line 2") && !secret.contains("hunter2"), "{secret}");
+}
+
+#[test]
+fn a_rehearsal_needs_a_staging_ca() {
+    let (facts, policy) = acme_node();
+    let verdict = |directory: &str, staging: &str| {
+        let mut policy = policy.clone();
+        policy.profile.cert.acme.rehearse = true;
+        policy.profile.cert.acme.directory = directory.into();
+        policy.profile.cert.acme.staging_directory = staging.into();
+        control("cert.acme").evaluate(&facts, &policy)
+    };
+    assert!(refusal(&verdict("https://ca.example/dir", "")).contains("staging-directory"));
+    assert!(refusal(&verdict("https://ca.example/dir", "https://ca.example/dir")).contains("another CA"));
+    assert!(refusal(&verdict("production", "http://ca.example/dir")).contains("another CA"));
+    let mut idle = policy.clone();
+    idle.profile.cert.acme.staging_directory = "https://staging.example/dir".into();
+    assert!(refusal(&control("cert.acme").evaluate(&facts, &idle)).contains("rehearse"));
+}
+
+/// A name at the node's port 80 and two by services with settings of their own.
+#[test]
+fn each_name_has_a_service_of_its_own() {
+    let (mut facts, mut policy) = acme_node();
+    let service = |name: &str, domain: &str| CertDns {
+        name: name.into(),
+        api: "acmeproxy".into(),
+        data: format!("env:{name}"),
+        domains: vec![domain.into()],
+        alias: String::new(),
+        delay: 5,
+    };
+    policy.profile.cert.acme.dns =
+        vec![service("inside", "{node}.inside.example"), service("out", "{node}.out.example")];
+    for (name, data) in [("inside", "A=hunter1\n"), ("out", "A=hunter2\n")] {
+        policy.material.insert(format!("cert.acme.dns.{name}.data"), Ok(Secret::new(data)));
+    }
+    let verdict = judged("cert.acme", "differs-two-services", &facts, &policy);
+    assert!(!show::verdict(&verdict).contains("hunter"));
+    assert_eq!(changes(&verdict).len(), 5, "account, two plugins, configuration, order");
+
+    let refused = |change: &dyn Fn(&mut Policy)| {
+        let mut policy = policy.clone();
+        change(&mut policy);
+        refusal(&control("cert.acme").evaluate(&facts, &policy)).to_owned()
+    };
+    assert!(refused(&|policy| policy.profile.cert.acme.dns[1].name = "inside".into()).contains("two of cert.acme.dns"));
+    assert!(refused(&|policy| policy.profile.cert.acme.dns[1].name = "in side".into()).contains("is no name"));
+    assert!(refused(&|policy| policy.profile.cert.acme.dns[1].domains.clear()).contains("proves no names"));
+    let twice = refused(&|policy| policy.profile.cert.acme.dns[1].domains = vec!["{node}.inside.example".into()]);
+    assert!(twice.contains("pve1.inside.example is to be proved in two ways"), "{twice}");
+    let many = |policy: &mut Policy| {
+        policy.profile.cert.acme.dns[1].domains = (0..6).map(|number| format!("n{number}.out.example")).collect();
+    };
+    assert!(refused(&many).contains("6 names by DNS"));
+    assert!(
+        refused(&|policy| drop(policy.material.remove("cert.acme.dns.out.data"))).contains("cert.acme.dns.out.data")
+    );
+
+    // Only what is asked at port 80 must lead to the node.
+    facts.cert.names = Reading::Known([("pve1.example.com".to_owned(), ["192.0.2.99".parse().unwrap()].into())].into());
+    assert!(advice(&control("cert.acme").evaluate(&facts, &policy)).contains("192.0.2.99"));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use crate::controls::{Control, Evidence, Meta, Reference, Severity, Verdict};
 use crate::facts::Facts;
 use crate::facts::gather::Request;
 use crate::profile::policy::{CertAcme, Policy};
+use crate::pve::certificate;
 use crate::pve::node_config::{self, Acme as Configured, Domain, is_config_id, is_domain_name};
-use crate::pve::{acme_dns, certificate};
 use crate::sanitize;
 use crate::secret::Secret;
 
-use super::{change, preflight};
+use super::{change, dns, preflight};
 
 /// The control.
 pub struct Acme;
@@ -22,8 +22,6 @@ pub const ACME: Acme = Acme;
 pub(super) const ID: &str = "cert.acme";
 /// PVE renews by itself 30 days ahead; this many are left only when that fails.
 const ORDER_DAYS: i64 = 20;
-/// Id of the DNS plugin that is ours.
-const PLUGIN: &str = "pve-harden";
 const PRODUCTION: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
@@ -72,7 +70,7 @@ impl Control for Acme {
         if acme.rehearse {
             request.acme_accounts.insert(rehearsal(acme));
         }
-        request.acme_names.extend(super::names(policy, &acme.domains));
+        request.acme_names.extend(dns::names(policy, acme));
     }
 
     fn evaluate(&self, facts: &Facts, policy: &Policy) -> Verdict {
@@ -96,6 +94,15 @@ fn directory(acme: &CertAcme) -> &str {
     }
 }
 
+/// The staging CA's, for `rehearse`.
+fn staging(acme: &CertAcme) -> &str {
+    if acme.staging_directory.is_empty() { STAGING } else { &acme.staging_directory }
+}
+
+fn is_url(url: &str) -> bool {
+    url.starts_with("https://") && !url.chars().any(|c| !c.is_ascii_graphic() || "'\"\\`$".contains(c))
+}
+
 /// The account of the staging CA.
 fn rehearsal(acme: &CertAcme) -> String {
     format!("{}-staging", acme.account)
@@ -104,8 +111,7 @@ fn rehearsal(acme: &CertAcme) -> String {
 /// Whether PVE could work with these values.
 fn possible(policy: &Policy) -> Result<(), String> {
     let acme = &policy.profile.cert.acme;
-    let names = super::names(policy, &acme.domains);
-    let url = directory(acme);
+    let names = dns::names(policy, acme);
     if names.is_empty() {
         return Err("cert.acme.domains names nothing: a certificate is for a name, e.g. \"{node}.example.com\"".into());
     }
@@ -119,7 +125,7 @@ fn possible(policy: &Policy) -> Result<(), String> {
             acme.account
         ));
     }
-    if !url.starts_with("https://") || url.chars().any(|c| !c.is_ascii_graphic() || "'\"\\`$".contains(c)) {
+    if !is_url(directory(acme)) {
         return Err("cert.acme.directory is \"production\", \"staging\" or a URL that begins with https://".into());
     }
     let address =
@@ -132,43 +138,39 @@ fn possible(policy: &Policy) -> Result<(), String> {
     if !acme.agree_to_terms {
         return Err("read the CA's terms of service and set cert.acme.agree-to-terms = true".into());
     }
-    if acme.rehearse && acme.directory != "production" {
-        return Err(
-            "cert.acme.rehearse goes with directory = \"production\": only Let's Encrypt has a staging CA here".into(),
-        );
-    }
+    rehearsal_possible(acme)?;
     if acme.eab_id.is_empty() != acme.eab_key.is_empty() {
         return Err("cert.acme.eab-id and eab-key go together".into());
     }
-    if !acme.dns_alias.is_empty() && !is_domain_name(acme.dns_alias.trim_start_matches('_')) {
-        return Err(format!("{:?} is no name for cert.acme.dns-alias", acme.dns_alias));
-    }
-    dns_possible(policy, acme)?;
+    dns::possible(policy, acme)?;
     let firewall = &policy.profile.firewall;
     let closes = included(policy, "firewall.enable", firewall.enable.enabled);
-    if acme.dns_api.is_empty() && closes && !firewall.services.acme_http {
+    if !dns::by_http(policy, acme).is_empty() && closes && !firewall.services.acme_http {
         return Err("firewall.enable closes port 80, which the CA asks at every order and renewal: set \
                     firewall.services.acme-http = true, or use DNS"
             .into());
     }
-    for key in ["cert.acme.ca-file", "cert.acme.eab-key", "cert.acme.dns-data"] {
+    for key in ["cert.acme.ca-file", "cert.acme.eab-key"] {
         super::material(policy, key)?;
     }
     Ok(())
 }
 
-fn dns_possible(policy: &Policy, acme: &CertAcme) -> Result<(), String> {
-    if acme.dns_api.is_empty() {
-        return Ok(());
+fn rehearsal_possible(acme: &CertAcme) -> Result<(), String> {
+    if acme.rehearse && acme.staging_directory.is_empty() && acme.directory != "production" {
+        return Err(
+            "cert.acme.rehearse needs a staging CA: set cert.acme.staging-directory to its URL, or directory = \
+                    \"production\" for Let's Encrypt, whose is known"
+                .into(),
+        );
     }
-    if !acme_dns::APIS.contains(&acme.dns_api.as_str()) {
-        return Err(format!("PVE has no DNS plugin {:?}: see pvenode help acme plugin add", acme.dns_api));
+    if acme.rehearse && (!is_url(staging(acme)) || staging(acme) == directory(acme)) {
+        return Err("cert.acme.staging-directory is the URL of another CA's directory that begins with https://".into());
     }
-    if acme.dns_delay > 172_800 {
-        return Err("cert.acme.dns-delay is at most 172800 (two days)".into());
+    if !acme.rehearse && !acme.staging_directory.is_empty() {
+        return Err("cert.acme.staging-directory is for cert.acme.rehearse = true".into());
     }
-    let data = super::material(policy, "cert.acme.dns-data")?.ok_or("cert.acme.dns-data names no settings")?;
-    acme_dns::check(data.expose()).map_err(|why| format!("cert.acme.dns-data: {why}"))
+    Ok(())
 }
 
 struct Judge<'a> {
@@ -184,7 +186,9 @@ impl Judge<'_> {
         if let Some(advice) = self.accounts(&mut evidence, &mut changes)? {
             return Ok(Verdict::advise(advice, evidence));
         }
-        self.plugin(&mut evidence, &mut changes)?;
+        for service in dns::services(self.policy, self.acme) {
+            changes.extend(service.plan(self.facts, self.policy, &mut evidence)?);
+        }
         let configured = self.config(&mut evidence, &mut changes)?;
         let why = self.certificate(&configured, &mut evidence)?;
         let Some(why) = why else {
@@ -209,7 +213,7 @@ impl Judge<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        super::names(self.policy, &self.acme.domains)
+        dns::names(self.policy, self.acme)
     }
 
     /// The authorities that the node does not have yet.
@@ -239,7 +243,7 @@ impl Judge<'_> {
     fn accounts(&self, evidence: &mut Vec<Evidence>, changes: &mut Vec<Change>) -> Result<Option<String>, String> {
         let mut wanted_ones = vec![(self.acme.account.clone(), directory(self.acme))];
         if self.acme.rehearse {
-            wanted_ones.insert(0, (rehearsal(self.acme), STAGING));
+            wanted_ones.insert(0, (rehearsal(self.acme), staging(self.acme)));
         }
         let accounts = self.facts.cert.accounts.required("the node's ACME accounts")?;
         let contact = self.acme.contact.join(",");
@@ -269,46 +273,15 @@ impl Judge<'_> {
         Ok(None)
     }
 
-    fn plugin(&self, evidence: &mut Vec<Evidence>, changes: &mut Vec<Change>) -> Result<(), String> {
-        if self.acme.dns_api.is_empty() {
-            return Ok(());
-        }
-        let plugins = self.facts.cert.plugins.required("the node's ACME plugins")?;
-        let there = plugins.get(PLUGIN);
-        let data = super::material(self.policy, "cert.acme.dns-data")?.ok_or("cert.acme.dns-data names no settings")?;
-        let same = match there {
-            None => false,
-            Some(plugin) => {
-                let setting = |name: &str| plugin.settings.get(name).map_or("", String::as_str);
-                let delay = setting("validation-delay");
-                setting("api") == self.acme.dns_api
-                    && (if delay.is_empty() { "30" } else { delay }) == self.acme.dns_delay.to_string()
-                    && self.facts.cert.is_data(plugin, data.expose()).ok_or("the plugin's data cannot be compared")?
-            }
-        };
-        let found = there.map_or("none", |_| if same { "as wanted" } else { "with other settings or data" });
-        evidence.push(Evidence::new(format!("DNS plugin {PLUGIN}"), found, format!("api {}", self.acme.dns_api)));
-        if !same {
-            let step = CertStep::Plugin {
-                id: PLUGIN.into(),
-                api: self.acme.dns_api.clone(),
-                data: data.clone(),
-                delay: self.acme.dns_delay,
-                known: there.is_some(),
-            };
-            changes.push(change(ID, Stage::Services, "PVE may set records in your DNS", Action::Certificate { step }));
-        }
-        Ok(())
-    }
-
     /// What the node's configuration says now; the change to what it should say.
     fn config(&self, evidence: &mut Vec<Evidence>, changes: &mut Vec<Change>) -> Result<Configured, String> {
         let text = super::node_config(self.facts)?;
         let found = node_config::acme(&text)?;
-        let plugin = if self.acme.dns_api.is_empty() { "standalone" } else { PLUGIN };
-        let alias = (!self.acme.dns_alias.is_empty() && plugin != "standalone").then(|| self.acme.dns_alias.clone());
-        let domain = Domain { plugin: plugin.into(), alias };
-        let domains = self.names().into_iter().map(|name| (name, domain.clone())).collect();
+        let standalone = Domain { plugin: "standalone".into(), alias: None };
+        let by_http = dns::by_http(self.policy, self.acme).into_iter().map(|name| (name, standalone.clone()));
+        let services = dns::services(self.policy, self.acme);
+        let by_dns = services.iter().flat_map(|one| one.names.iter().map(|name| (name.clone(), one.domain())));
+        let domains = by_http.chain(by_dns).collect();
         let want = Configured { account: self.acme.account.clone(), domains };
         let list = |acme: &Configured| acme.domains.keys().cloned().collect::<Vec<_>>().join(", ");
         let shown = if found.domains.is_empty() { "none".into() } else { sanitize::line(&list(&found)).into_owned() };
@@ -385,9 +358,10 @@ impl Judge<'_> {
 
     fn order(&self, why: &str) -> Result<Change, String> {
         let names = self.names();
-        let delay = if self.acme.dns_api.is_empty() { 0 } else { self.acme.dns_delay };
-        let each = 60 + delay;
-        let patience = 240 + each.saturating_mul(u32::try_from(names.len()).unwrap_or(u32::MAX));
+        let dns = dns::services(self.policy, self.acme);
+        let delays = dns.iter().map(|one| one.delay.saturating_mul(u32::try_from(one.names.len()).unwrap_or(u32::MAX)));
+        let each = u32::try_from(names.len()).unwrap_or(u32::MAX).saturating_mul(60);
+        let patience = delays.fold(each.saturating_add(240), u32::saturating_add);
         let step = CertStep::Order {
             path: CertStep::certificate(&self.node()?),
             rehearsal: self.acme.rehearse.then(|| rehearsal(self.acme)),

@@ -2,6 +2,7 @@
 
 mod acme;
 mod custom;
+mod dns;
 mod preflight;
 mod renewal;
 

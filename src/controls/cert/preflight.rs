@@ -7,18 +7,21 @@ use crate::facts::Facts;
 use crate::profile::policy::{AcmeReached, Policy};
 use crate::sanitize;
 
+use super::dns;
+
 /// Somebody on the Internet (RFC 5737).
 const CA: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 80));
 
 /// What a person must do first; what was found is evidence.
 pub(super) fn obstacle(facts: &Facts, policy: &Policy, evidence: &mut Vec<Evidence>) -> Result<Option<String>, String> {
     let acme = &policy.profile.cert.acme;
-    if !acme.dns_api.is_empty() {
+    let by_http = dns::by_http(policy, acme);
+    if by_http.is_empty() {
         return Ok(None);
     }
     let names = facts.cert.names.required("what the node resolves the names to")?;
     let own = facts.addresses.required("the node's addresses")?;
-    for name in super::names(policy, &acme.domains) {
+    for name in by_http {
         let addresses =
             names.get(&name).ok_or("the node was asked for other names: read it again with this profile")?;
         let found = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

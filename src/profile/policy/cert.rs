@@ -57,14 +57,49 @@ pub struct CertAcme {
     pub dns_alias: String,
     /// Seconds until DNS has spread.
     pub dns_delay: u32,
-    /// Let a staging CA issue first: Let's Encrypt's, which counts no failures against you.
+    /// Let a staging CA issue first, which counts no failures against you.
     pub rehearse: bool,
+    /// URL of its directory; empty for Let's Encrypt's. It gets no external account binding.
+    pub staging_directory: String,
     /// Whether the names lead to an address of the node, or to something that passes port 80 on.
     pub reached: AcmeReached,
     /// Replace an administrator's own certificate.
     pub replace_own: bool,
+    /// More names of the certificate, by the DNS services that prove them.
+    pub dns: Vec<CertDns>,
     /// Fingerprints (SHA-256) of certificates that must not be served any more: such a one is replaced at once.
     pub retired: Vec<String>,
+}
+
+/// `[[cert.acme.dns]]`: a DNS service, and the names that it proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CertDns {
+    /// PVE's plugin is called `pve-harden-NAME`.
+    pub name: String,
+    /// PVE's name of the service.
+    pub api: String,
+    /// Where its settings are, lines `NAME=value`.
+    pub data: String,
+    /// Names of the certificate.
+    pub domains: Vec<String>,
+    /// Another name in whose DNS the proof is put.
+    #[serde(default)]
+    pub alias: String,
+    /// Seconds until DNS has spread.
+    #[serde(default = "half_a_minute")]
+    pub delay: u32,
+}
+
+impl CertDns {
+    /// Dotted key of what [`Self::data`] names.
+    pub fn material(&self) -> String {
+        format!("cert.acme.dns.{}.data", self.name)
+    }
+}
+
+const fn half_a_minute() -> u32 {
+    30
 }
 
 /// How the CA reaches the node for http-01.

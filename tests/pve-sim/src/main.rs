@@ -65,6 +65,9 @@ fn main() -> ExitCode {
         if arguments.first().is_some_and(|word| word == "pve-firewall-module") {
             return finish(firewall::module::run(&arguments[1..]));
         }
+        if let ["acme-authorization", url] = arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            return ExitCode::from(acme::authorization(url));
+        }
         if arguments.is_empty() {
             console::complain("usage: pve-sim install …, or pve-sim PROGRAM [ARGUMENT…]");
             return ExitCode::from(2);

@@ -6,16 +6,23 @@ use anyhow::{Context as _, bail, ensure};
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
-use super::{Given, account, http01, task, uacme};
+use super::{Given, account, dns01, http01, plugin, task, uacme};
 use crate::console::say;
 use crate::files::{text, write_atomic};
 use crate::host::Host;
 
 const THIRTY_DAYS: u32 = 30;
 
-/// Account and names, as the node's configuration has them; names of other plugins than http-01 are not played.
-fn configured(host: &Host) -> anyhow::Result<(String, Vec<String>)> {
-    let (mut account, mut names) = ("default".to_owned(), Vec::new());
+/// A name of the certificate, and how it is proved.
+struct Domain {
+    name: String,
+    /// `standalone` or the id of a DNS plugin.
+    plugin: String,
+}
+
+/// Account and names, as the node's configuration has them (`get_acme_conf`).
+fn configured(host: &Host) -> anyhow::Result<(String, Vec<Domain>)> {
+    let (mut account, mut domains) = ("default".to_owned(), Vec::new());
     for line in text(&host.own("config")).lines() {
         let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with('#')) else { continue };
         let parts = value.trim().split(',').map(|part| part.split_once('=').unwrap_or(("domain", part)));
@@ -23,21 +30,28 @@ fn configured(host: &Host) -> anyhow::Result<(String, Vec<String>)> {
             for (name, value) in parts {
                 match name {
                     "account" => value.clone_into(&mut account),
-                    _ => names.extend(value.split(';').map(str::to_lowercase)),
+                    _ => domains.extend(
+                        value.split(';').map(|name| Domain { name: name.to_lowercase(), plugin: "standalone".into() }),
+                    ),
                 }
             }
         } else if key.starts_with("acmedomain") {
+            let mut domain = Domain { name: String::new(), plugin: "standalone".into() };
             for (name, value) in parts {
                 match name {
-                    "domain" => names.push(value.to_lowercase()),
-                    "plugin" if value != "standalone" => bail!("plugin '{value}' is not played"),
-                    _ => {}
+                    "domain" => domain.name = value.to_lowercase(),
+                    "plugin" => value.clone_into(&mut domain.plugin),
+                    _ => bail!("'{name}' of a domain is not played"),
                 }
             }
+            if domain.plugin != "standalone" && plugin::find(host, &domain.plugin).is_none() {
+                bail!("plugin '{}' for domain '{}' not found!", domain.plugin, domain.name);
+            }
+            domains.push(domain);
         }
     }
-    ensure!(!names.is_empty(), "400 ACME domain list in node configuration is missing!");
-    Ok((account, names))
+    ensure!(!domains.is_empty(), "400 ACME domain list in node configuration is missing!");
+    Ok((account, domains))
 }
 
 pub(super) fn order(host: &Host, given: &Given, renew: bool) -> anyhow::Result<u8> {
@@ -56,20 +70,30 @@ pub(super) fn order(host: &Host, given: &Given, renew: bool) -> anyhow::Result<u
             "400 Parameter verification failed.\nforce: Custom certificate exists but 'force' is not set."
         );
     }
-    let (name, names) = configured(host)?;
-    Ok(task(place(host, &name, &names)))
+    let (account, domains) = configured(host)?;
+    Ok(task(place(host, &account, &domains)))
 }
 
-fn place(host: &Host, name: &str, names: &[String]) -> anyhow::Result<()> {
+fn place(host: &Host, name: &str, domains: &[Domain]) -> anyhow::Result<()> {
+    ensure!(host.pve("priv/acme").join(name).is_file(), "ACME account config file '{name}' does not exist.");
     say("Loading ACME account details");
     let account = account::load(host, name)?;
     let (url, key) = (account["directory"].as_str().unwrap_or_default(), account["key"].as_str().unwrap_or_default());
     say("Placing ACME order");
-    let tokens = tempfile::tempdir()?;
-    let server = http01::Server::start(tokens.path())?;
-    let issued = uacme::issue(url, key, names, tokens.path());
+    let work = tempfile::tempdir()?;
+    let tokens = work.path().join("http");
+    std::fs::create_dir(&tokens)?;
+    for domain in domains.iter().filter(|domain| domain.plugin != "standalone") {
+        let plugin = plugin::find(host, &domain.plugin).context("the plugin is gone")?;
+        dns01::prepare(work.path(), &domain.name, &plugin)?;
+    }
+    let hook = dns01::hook(work.path())?;
+    let server = domains.iter().any(|domain| domain.plugin == "standalone").then(|| http01::Server::start(&tokens));
+    let server = server.transpose()?;
+    let names: Vec<String> = domains.iter().map(|domain| domain.name.clone()).collect();
+    let issued = uacme::issue(url, key, &names, &hook, &tokens);
     drop(server);
-    let (chain, key) = issued?;
+    let uacme::Issued { chain, key } = issued?;
     say("\nAll domains validated!\n\nDownloading certificate\nSetting pveproxy certificate and key");
     install(host, &chain, &key)?;
     restart()

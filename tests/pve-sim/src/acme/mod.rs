@@ -3,7 +3,9 @@
 //! (PVE/CLI/pvenode.pm, PVE/API2/ACME.pm, ACMEAccount.pm, PVE/CertHelpers.pm).
 
 mod account;
+mod authorizations;
 mod certificate;
+mod dns01;
 mod http01;
 mod plugin;
 mod uacme;
@@ -16,6 +18,8 @@ use serde_json::Value;
 
 use crate::console::{complain, say};
 use crate::host::Host;
+
+pub use authorizations::show as authorization;
 
 /// Runs `pvenode acme …` and `pvenode cert …`; none when it is neither.
 pub fn run(host: &Host, words: &[String]) -> Option<u8> {
@@ -30,6 +34,7 @@ pub fn run(host: &Host, words: &[String]) -> Option<u8> {
         ["acme", "cert", "renew", ..] => certificate::order(host, &rest(3), true),
         ["acme", "plugin", "add", ..] => plugin::set(host, &rest(3), true),
         ["acme", "plugin", "set", ..] => plugin::set(host, &rest(3), false),
+        ["acme", "plugin", "remove", ..] => plugin::remove(host, &rest(3)),
         ["acme", "plugin", "list", ..] => Ok(0),
         ["cert", "set", ..] => certificate::upload(host, &rest(2)),
         ["cert", "delete", ..] => certificate::delete(host),
@@ -101,7 +106,7 @@ fn folder(host: &Host) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// How pvenode ends after a task.
+/// How pvenode ends after a task: the error in one line, and again as the task's status (PVE/RESTEnvironment.pm).
 fn task(outcome: anyhow::Result<()>) -> u8 {
     match outcome {
         Ok(()) => {
@@ -109,8 +114,9 @@ fn task(outcome: anyhow::Result<()>) -> u8 {
             0
         }
         Err(error) => {
-            complain(format!("{error:#}"));
-            say(format!("Task {error:#}"));
+            let line = format!("{error:#}").replace('\n', " ");
+            complain(&line);
+            say(format!("Task {line}"));
             255
         }
     }

@@ -41,3 +41,35 @@ pub(super) fn set(host: &Host, given: &Given, new: bool) -> anyhow::Result<u8> {
     write_atomic(&file, after.as_bytes(), 0o600)?;
     Ok(0)
 }
+
+/// A DNS plugin as it is stored.
+pub(super) struct Plugin {
+    pub(super) api: String,
+    pub(super) data: String,
+    pub(super) delay: u32,
+}
+
+/// The plugin of this id.
+pub(super) fn find(host: &Host, id: &str) -> Option<Plugin> {
+    let file = text(&host.pve("priv/acme").join("plugins.cfg"));
+    let block = file.split("\n\n").find(|block| block.lines().next() == Some(&format!("dns: {id}")))?;
+    let setting = |name: &str| {
+        block.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
+    };
+    let data = URL_SAFE_NO_PAD.decode(setting("data").unwrap_or_default()).unwrap_or_default();
+    Some(Plugin {
+        api: setting("api").unwrap_or_default(),
+        data: String::from_utf8_lossy(&data).into_owned(),
+        delay: setting("validation-delay").and_then(|text| text.parse().ok()).unwrap_or(30),
+    })
+}
+
+/// `remove ID`.
+pub(super) fn remove(host: &Host, given: &Given) -> anyhow::Result<u8> {
+    let id = given.place(0).context("400 not enough arguments")?;
+    let file = folder(host)?.join("plugins.cfg");
+    let before = text(&file);
+    let blocks = before.split("\n\n").filter(|block| block.lines().next() != Some(&format!("dns: {id}")));
+    write_atomic(&file, blocks.collect::<Vec<_>>().join("\n\n").as_bytes(), 0o600)?;
+    Ok(0)
+}
