@@ -209,6 +209,8 @@ corosync_as_usual() {
 stop_firewall() {
     corosync_as_usual
     booted || return 0
+    # Where the rules cost the cluster its quorum, the watchdog does not wait until a daemon has stopped.
+    unhook_firewall
     # shellcheck disable=SC2086
     timeout 60 systemctl stop $FIREWALL_UNITS 2>/dev/null
     forbid_firewall
@@ -339,7 +341,8 @@ release_firewall() {
     stop_firewall
     pmxcfs_writable || {
         journal 'note /etc/pve cannot be written (no quorum); the firewall of this node is stopped until it can'
-        await_pmxcfs 60
+        # The boot does not wait for it: the unit is started again.
+        [ "$WHEN" = boot ] || await_pmxcfs 60
     }
 }
 

@@ -473,10 +473,13 @@ step)
     exit
     ;;
 boot-local | boot-pve)
-    # Not at boot: whatever starts ssh.service starts these units, too. Somebody of this boot is in charge then.
+    # Not at boot: whatever starts ssh.service starts these units, too. Somebody of this boot is in charge then. An undo
+    # that was asked for tries once; should it give up, this unit must be started again.
+    boot_left=0
+    [ "$MODE" = boot-local ] || [ ! -e "$DIR/undoing" ] || boot_left=1
     exec 7>>"$DIR/undo.lock"
-    flock -n 7 || exit 0
-    ! guarded || exit 0
+    flock -n 7 || exit "$boot_left"
+    ! guarded || exit "$boot_left"
     ;;
 esac
 case $MODE in
