@@ -63,6 +63,10 @@ pub(super) fn render_part(part: &FirewallPart) -> Steps {
         number += 1;
         format!("{number:03}")
     };
+    for file in &part.asleep {
+        let number = next();
+        host_file(&mut steps, &number, &file.path, file.after.as_ref());
+    }
     if let Some(shield) = &part.shield {
         let number = next();
         host_file(&mut steps, &number, &part.host_path, Some(shield));
@@ -388,19 +392,27 @@ mod tests {
             host_after: None,
             host_changes: false,
             questions: Vec::new(),
+            asleep: vec![FileChange {
+                path: "/etc/pve/nodes/pve3/host.fw".into(),
+                before: None,
+                after: Some(image("[OPTIONS]\n\nenable: 0\n")),
+                validate: None,
+            }],
         };
         insta::assert_snapshot!(render_part(&part).script, @r"
         stage 'firewall'
-        step '001' 'file' '/etc/pve/nodes/pve1/host.fw' '0640' 'root' 'www-data' ''
+        step '001' 'file' '/etc/pve/nodes/pve3/host.fw' '0640' 'root' 'www-data' ''
+        step '002' 'file' '/etc/pve/nodes/pve1/host.fw' '0640' 'root' 'www-data' ''
         gate 'ready'
-        step '002' 'shared-file' '/etc/pve/firewall/cluster.fw' '132dfc738ef517cdca8784f0a7fb4aa4bc22a60ab27b52c24dab4ad1c9876f86' 'writer'
+        step '003' 'shared-file' '/etc/pve/firewall/cluster.fw' '132dfc738ef517cdca8784f0a7fb4aa4bc22a60ab27b52c24dab4ad1c9876f86' 'writer'
         gate 'lift'
-        step '003' 'file' '/etc/pve/nodes/pve1/host.fw' '' '' '' ''
+        step '004' 'file' '/etc/pve/nodes/pve1/host.fw' '' '' '' ''
         firewall_proof
         gate 'proved'
         ");
         part.writer = false;
         part.shield = None;
+        part.asleep.clear();
         insta::assert_snapshot!(render_part(&part).script, @r"
         stage 'firewall'
         gate 'ready'

@@ -7,7 +7,7 @@ use super::settings::Settings;
 use crate::error::Result;
 use crate::facts::Peer;
 use crate::fleet::{self, Lane, Named, Seen};
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Asleep, Plan, Refusal};
 use crate::profile::policy::{Host, Policy};
 
 /// Contacts every node of `policies`, and with `--cluster` the members of their clusters that these name.
@@ -98,11 +98,15 @@ fn settled(lane: &Lane, named: &[Named<'_>], mut plans: Vec<Plan>, begins: bool)
         return plans.into_iter().map(|plan| plan.refused(refusal.clone())).collect();
     }
     plans = fleet::share(plans)?;
-    if let Some(why) = held_by(lane, named, &plans).or_else(|| unshielded(lane, &plans)).filter(|_| begins) {
+    let asleep = asleep(lane, named);
+    if let Some(why) = held_by(lane, named, &plans).or_else(|| unshielded(lane, asleep, &plans)).filter(|_| begins) {
         let refuse = |plan: Plan| {
             if plan.refusals.is_empty() && !plan.changes.is_empty() { plan.refused(why.clone()) } else { Ok(plan) }
         };
         plans = plans.into_iter().map(refuse).collect::<Result<_>>()?;
+    }
+    if let Some(first) = plans.first_mut() {
+        *first = std::mem::take(first).keeping_out(asleep)?;
     }
     if let Some(note) = left_out(lane)
         && let Some(first) = plans.first_mut()
@@ -124,16 +128,39 @@ fn held_by(lane: &Lane, named: &[Named<'_>], plans: &[Plan]) -> Option<Refusal> 
     })
 }
 
-/// A change of cluster.fw binds every member at the same moment, so every member must be guarded.
-fn unshielded(lane: &Lane, plans: &[Plan]) -> Option<Refusal> {
-    let names: Vec<&str> = lane.missing.iter().map(|peer| peer.name.as_str()).collect();
-    let binds = plans.first().is_some_and(changes_cluster_fw);
-    (binds && !names.is_empty()).then(|| Refusal {
-        reason: format!(
-            "cluster.fw binds every member of the cluster at the same moment, and this command leaves out {}",
-            names.join(", ")
-        ),
-        way_out: "apply to the whole cluster with `--cluster`; what does not concern the firewall can go first: `--control 'ssh.*'`".into(),
+/// What the first member knows of those that are offline.
+fn asleep<'a>(lane: &Lane, named: &[Named<'a>]) -> &'a [Asleep] {
+    lane.nodes.first().and_then(|first| named[*first].seen).map_or(&[], |seen| &seen.asleep)
+}
+
+/// A change of cluster.fw binds every member at the same moment, so every member must be guarded, or kept out of it: an
+/// offline one takes it up when it comes back, and nobody is there then.
+fn unshielded(lane: &Lane, asleep: &[Asleep], plans: &[Plan]) -> Option<Refusal> {
+    let first = plans.first().filter(|plan| changes_cluster_fw(plan))?;
+    let refusal = |why: String, way_out: &str| Refusal {
+        reason: format!("cluster.fw binds every member of the cluster at the same moment, and {why}"),
+        way_out: way_out.into(),
+    };
+    let left_out: Vec<&str> = lane.missing.iter().map(|peer| peer.name.as_str()).collect();
+    let left_out: Vec<&str> =
+        left_out.into_iter().filter(|name| !lane.asleep.iter().any(|other| other == name)).collect();
+    if !left_out.is_empty() {
+        return Some(refusal(
+            format!("this command leaves out {}", left_out.join(", ")),
+            "apply to the whole cluster with `--cluster`; what does not concern the firewall can go first: `--control 'ssh.*'`",
+        ));
+    }
+    let bound = |name: &&String| match asleep.iter().find(|member| member.name == **name) {
+        Some(member) => !first.enables_firewall() && !member.is_kept_out(),
+        None => true,
+    };
+    let bound: Vec<&str> = lane.asleep.iter().filter(bound).map(String::as_str).collect();
+    (!bound.is_empty()).then(|| {
+        refusal(
+            format!("{} would take it up alone, when it comes back from being offline", bound.join(", ")),
+            "start it, or take it out of the cluster (`pvecm delnode`); what does not concern the firewall can go first: \
+             `--control 'ssh.*'`",
+        )
     })
 }
 
@@ -160,7 +187,8 @@ fn left_out(lane: &Lane) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Stage;
+    use crate::change::{Action, FileImage, Stage};
+    use crate::facts::{Cluster, Facts, Reading};
     use crate::plan::testing::{change, empty_plan, new_file};
 
     fn lane(missing: &[&str]) -> Lane {
@@ -174,6 +202,7 @@ mod tests {
             nodes: vec![1, 0],
             unread: vec![],
             missing: missing.iter().map(peer).collect(),
+            asleep: vec![],
         }
     }
 
@@ -222,6 +251,44 @@ mod tests {
         let mut all: Vec<Option<Plan>> = plans().into_iter().map(|plan| plan.map(firewall)).collect();
         settle(&[lane(&[])], &names(), &mut all, true).unwrap();
         assert!(all.iter().flatten().all(|plan| plan.refusals.is_empty()));
+    }
+
+    /// pve1 and pve2 with a change of cluster.fw, pve3 offline; what speaks against it.
+    fn beside_one_offline(before: Option<&str>, host: Option<&str>) -> Vec<String> {
+        let (path, host_path) = ("/etc/pve/firewall/cluster.fw", "/etc/pve/nodes/pve3/host.fw");
+        let mut facts = Facts::default();
+        let regular = |text: &str| crate::plan::testing::regular(text, 0o640, "root");
+        facts.files.insert(host_path.into(), host.map_or(Reading::Absent, regular));
+        let peer = Peer { name: "pve3".into(), addresses: [].into(), online: false };
+        facts.cluster =
+            Reading::Known(Cluster { name: "lab".into(), quorate: true, peers: vec![peer], migration_network: None });
+        let seen = Seen::of(&facts);
+        let mut named = names();
+        named[1].seen = Some(&seen);
+        let Action::File(mut file) = new_file(path, "[OPTIONS]\nenable: 1\n", 0o640) else { panic!() };
+        file.before =
+            before.zip(file.after.clone()).map(|(content, after)| FileImage { content: content.into(), ..after });
+        let firewall =
+            |plan: Plan| Plan { changes: vec![change("x", Stage::Firewall, Action::File(file.clone()))], ..plan };
+        let mut all: Vec<Option<Plan>> = plans().into_iter().map(|plan| plan.map(firewall)).collect();
+        let lane = Lane { asleep: vec!["pve3".into()], ..lane(&[]) };
+        settle(&[lane], &named, &mut all, true).unwrap();
+        let writer = all[1].as_ref().unwrap();
+        let reasons = writer.refusals.iter().map(|refusal| refusal.reason.clone());
+        let touched = writer.changes.iter().flat_map(|change| change.action.touches()).map(str::to_owned);
+        reasons.chain(touched).collect()
+    }
+
+    #[test]
+    fn a_member_that_is_offline_is_kept_out_of_a_firewall_that_is_enabled_and_holds_another_change() {
+        let (path, host_path) = ("/etc/pve/firewall/cluster.fw", "/etc/pve/nodes/pve3/host.fw");
+        assert_eq!(beside_one_offline(None, None), [host_path, path]);
+        let refusal = "cluster.fw binds every member of the cluster at the same moment, and pve3 would take it up alone, \
+                       when it comes back from being offline";
+        assert_eq!(beside_one_offline(Some("[OPTIONS]\nenable: 1\n#\n"), None), [refusal, path]);
+        let out = Some("[OPTIONS]\nenable: 0\n");
+        assert_eq!(beside_one_offline(Some("[OPTIONS]\nenable: 1\n#\n"), out), [path]);
+        assert_eq!(beside_one_offline(None, out), [path]);
     }
 
     #[test]

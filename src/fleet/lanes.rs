@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::facts::{Cluster, Facts, Peer, RunFact};
+use crate::plan::Asleep;
 use crate::profile::policy::Digests;
 
 /// What the grouping must know of a node that was read.
@@ -21,6 +22,8 @@ pub struct Seen {
     pub reached: Option<IpAddr>,
     /// The newest committed run on it, if any; a rollback is none.
     pub last: Option<Last>,
+    /// The members that it knows to be offline, with the host.fw of each.
+    pub asleep: Vec<Asleep>,
 }
 
 /// A committed run.
@@ -49,6 +52,7 @@ impl Seen {
             addresses: facts.addresses.known().cloned().unwrap_or_default(),
             reached: facts.session.known().and_then(|session| session.server),
             last: facts.runs.known().and_then(|runs| runs.iter().rev().find(counts)).map(Last::of),
+            asleep: Asleep::of(facts),
         }
     }
 
@@ -105,10 +109,12 @@ pub struct Lane {
     pub cluster: Option<String>,
     /// Places of the nodes in the command, in the order in which they are changed.
     pub nodes: Vec<usize>,
-    /// Places of members that could not be read.
+    /// Places of members that could not be read although the cluster knows them to be online.
     pub unread: Vec<usize>,
     /// Members that the command does not name.
     pub missing: Vec<Peer>,
+    /// Names of the members that are offline, named or not, in the cluster's own view.
+    pub asleep: Vec<String>,
 }
 
 /// The lanes in the order in which their first node was named. In a cluster those that were hardened before come
@@ -143,8 +149,12 @@ fn complete(lane: &mut Lane, named: &[Named<'_>]) {
         if present.contains(peer.name.as_str()) {
             continue;
         }
+        if !peer.online {
+            lane.asleep.push(peer.name.clone());
+        }
         match named.iter().position(|node| node.seen.is_none() && node.is(&peer)) {
-            Some(place) => lane.unread.push(place),
+            Some(place) if peer.online => lane.unread.push(place),
+            Some(_) => {}
             None => lane.missing.push(peer),
         }
     }
@@ -173,6 +183,7 @@ mod tests {
             addresses: vec![format!("{}/24", address(number)).parse().unwrap()],
             reached: None,
             last: veteran.then(Last::default),
+            asleep: vec![],
         }
     }
 
@@ -207,6 +218,17 @@ mod tests {
         let lane = grouped(&nodes).remove(0);
         assert_eq!(lane.unread, [1]);
         assert_eq!(lane.missing.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["pve1", "pve4"]);
+    }
+
+    #[test]
+    fn a_member_that_is_offline_is_not_missed() {
+        let mut first = member(1, 4, "x", false);
+        for peer in first.cluster.iter_mut().flat_map(|cluster| &mut cluster.peers).filter(|peer| peer.name != "pve2") {
+            peer.online = false;
+        }
+        let lane = grouped(&[("pve1", Some(first)), ("pve2", None), ("pve3", None)]).remove(0);
+        assert_eq!((lane.unread, lane.asleep), (vec![1], vec!["pve3".to_owned(), "pve4".to_owned()]));
+        assert_eq!(lane.missing.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>(), ["pve4"]);
     }
 
     #[test]

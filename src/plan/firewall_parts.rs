@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::reach::FirewallQuestion;
 use super::{Expect, Plan, build, seal};
-use crate::change::{Action, FileChange, FileImage};
+use crate::change::{Action, Change, FileChange, FileImage, Stage};
 use crate::error::{Error, Kind, Result};
 use crate::facts::Facts;
 use crate::pve::firewall::{ClusterFw, HostFw};
@@ -34,6 +34,82 @@ pub struct FirewallPart {
     pub expects: BTreeMap<String, Expect>,
     /// What the member's own firewall simulator is asked first.
     pub questions: Vec<FirewallQuestion>,
+    /// host.fw of members that are offline, which the writer makes before cluster.fw; see [`Asleep`].
+    pub asleep: Vec<FileChange>,
+}
+
+/// A member that the cluster knows to be offline. Nobody guards it when it comes back, and pmxcfs hands it the files of
+/// the others then; so before the datacenter's firewall is enabled, its host.fw is made to keep it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asleep {
+    /// Its name.
+    pub name: String,
+    /// Its host.fw as it was read; none where there is no such file.
+    before: Option<FileImage>,
+    /// The same, for the run to compare.
+    expect: Expect,
+}
+
+impl Asleep {
+    /// The offline members whose host.fw could be read.
+    pub fn of(facts: &Facts) -> Vec<Self> {
+        let peers = facts.cluster.known().into_iter().flat_map(|cluster| &cluster.peers).filter(|peer| !peer.online);
+        let asleep = |name: &str| {
+            let path = host_path(name);
+            let before = facts.file(&path).certain().ok()?.and_then(|file| file.content.as_deref());
+            let (before, expect) = (before.map(image), build::expectation(facts, &path).ok()?);
+            Some(Self { name: name.to_owned(), before, expect })
+        };
+        peers.filter_map(|peer| asleep(&peer.name)).collect()
+    }
+
+    fn content(&self) -> &str {
+        self.before.as_ref().map_or("", |before| &before.content)
+    }
+
+    /// Whether it takes no part in the datacenter's firewall.
+    pub fn is_kept_out(&self) -> bool {
+        let none = ClusterFw::parse("", HostFw::backend_of(self.content()));
+        HostFw::parse(self.content(), &none).config().number("enable") == Some(0)
+    }
+}
+
+impl Plan {
+    /// Whether it enables the datacenter's firewall.
+    pub fn enables_firewall(&self) -> bool {
+        file_change(self, CLUSTER_FW).is_some_and(|cluster| enables(&cluster))
+    }
+
+    /// Keeps these members out of a datacenter's firewall that this plan enables; sealed anew.
+    pub fn keeping_out(mut self, asleep: &[Asleep]) -> Result<Self> {
+        let Some(cluster) = file_change(&self, CLUSTER_FW).filter(enables) else { return Ok(self) };
+        let place = |change: &Change| matches!(&change.action, Action::File(file) if file.path == CLUSTER_FW);
+        for member in asleep.iter().filter(|member| !member.is_kept_out()) {
+            let path = host_path(&member.name);
+            let after = Some(image(&kept_out(member.content(), &cluster)));
+            self.expects.insert(path.clone(), member.expect.clone());
+            let at = self.changes.iter().position(place).unwrap_or_default();
+            let change = Change {
+                controls: vec!["firewall.enable".into()],
+                stage: Stage::Firewall,
+                summary: format!("keep {}, which is offline, out of the datacenter's firewall", member.name),
+                interrupts: None,
+                action: Action::File(FileChange { path, before: member.before.clone(), after, validate: None }),
+            };
+            self.changes.insert(at, change);
+            self.notes.push(format!(
+                "{0} is offline and cannot prove that it is still reached: it will come back without the firewall; \
+                 `apply` once more when it is there",
+                member.name
+            ));
+        }
+        self.seal = seal::seal(&self)?;
+        Ok(self)
+    }
+}
+
+fn host_path(name: &str) -> String {
+    format!("/etc/pve/nodes/{name}/host.fw")
 }
 
 impl FirewallPart {
@@ -50,7 +126,9 @@ impl FirewallPart {
             (None, true) => Some(format!("write {}", self.host_path)),
             (None, false) => None,
         };
-        keep_out.into_iter().chain([write]).chain(lift).collect()
+        let asleep = self.asleep.iter().filter_map(|file| file.path.split('/').nth(4));
+        let asleep = asleep.map(|name| format!("keep {name}, which is offline, out of the datacenter's firewall"));
+        asleep.chain(keep_out).chain([write]).chain(lift).collect()
     }
 }
 
@@ -64,7 +142,9 @@ pub fn firewall_parts(members: Vec<(Plan, &Facts)>) -> Result<(Vec<Plan>, Vec<Fi
     let mut parts = Vec::new();
     for (place, (plan, facts)) in members.into_iter().enumerate() {
         let part = part(&plan, facts, &cluster, place == 0)?;
-        plans.push(without(plan, &[CLUSTER_FW, &part.host_path])?);
+        let asleep = part.asleep.iter().map(|file| file.path.as_str());
+        let paths: Vec<&str> = asleep.chain([CLUSTER_FW, &part.host_path]).collect();
+        plans.push(without(plan, &paths)?);
         parts.push(part);
     }
     Ok((plans, parts))
@@ -73,9 +153,12 @@ pub fn firewall_parts(members: Vec<(Plan, &Facts)>) -> Result<(Vec<Plan>, Vec<Fi
 fn part(plan: &Plan, facts: &Facts, cluster: &FileChange, writer: bool) -> Result<FirewallPart> {
     let refused = |why: String| Error::msg(Kind::Refused, why).untouched(&plan.node);
     let name = facts.node_name.known().ok_or_else(|| refused("the node's own name is not known".into()))?;
-    let host_path = format!("/etc/pve/nodes/{name}/host.fw");
+    let host_path = host_path(name);
+    let asleep: Vec<FileChange> = plan.changes.iter().filter_map(|change| of_another(change, &host_path)).collect();
     let expect = |path: &str| build::expectation(facts, path).map(|state| (path.to_owned(), state));
-    let expects = [CLUSTER_FW, &host_path].into_iter().map(expect).collect::<Result<_, _>>().map_err(refused)?;
+    let asleep_paths = asleep.iter().map(|file| file.path.as_str());
+    let expects =
+        asleep_paths.chain([CLUSTER_FW, &host_path]).map(expect).collect::<Result<_, _>>().map_err(refused)?;
     let before = facts.file(&host_path).certain().map_err(|why| refused(format!("{host_path}: {why}")))?;
     let before = before.and_then(|file| file.content.clone());
     let host_after = match file_change(plan, &host_path) {
@@ -94,6 +177,7 @@ fn part(plan: &Plan, facts: &Facts, cluster: &FileChange, writer: bool) -> Resul
         host_changes,
         expects,
         questions: plan.firewall_questions.clone(),
+        asleep,
     })
 }
 
@@ -120,6 +204,14 @@ fn image(content: &str) -> FileImage {
     FileImage { content: content.to_owned(), mode: 0o640, owner: "root".into(), group: "www-data".into() }
 }
 
+/// host.fw of another member.
+fn of_another(change: &Change, own: &str) -> Option<FileChange> {
+    match &change.action {
+        Action::File(file) if file.path != own && file.path.ends_with("/host.fw") => Some(file.clone()),
+        _ => None,
+    }
+}
+
 fn file_change(plan: &Plan, path: &str) -> Option<FileChange> {
     plan.changes.iter().find_map(|change| match &change.action {
         Action::File(file) if file.path == path => Some(file.clone()),
@@ -143,8 +235,7 @@ fn without(mut plan: Plan, paths: &[&str]) -> Result<Plan> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Stage;
-    use crate::facts::Reading;
+    use crate::facts::{Cluster, Peer, Reading};
     use crate::plan::testing::{change, empty_plan, regular};
 
     fn facts(name: &str, host: Option<&str>) -> Facts {
@@ -153,13 +244,13 @@ mod tests {
         Facts { node_name: Reading::Known(name.into()), files: files.into(), ..Facts::default() }
     }
 
-    fn writes(path: &str, before: Option<&str>, after: &str) -> crate::change::Change {
+    fn writes(path: &str, before: Option<&str>, after: &str) -> Change {
         let file =
             FileChange { path: path.into(), before: before.map(image), after: Some(image(after)), validate: None };
         change("firewall.enable", Stage::Firewall, Action::File(file))
     }
 
-    fn plan(node: &str, changes: Vec<crate::change::Change>) -> Plan {
+    fn plan(node: &str, changes: Vec<Change>) -> Plan {
         Plan { node: node.into(), changes, ..empty_plan() }
     }
 
@@ -180,6 +271,55 @@ mod tests {
         assert_eq!(parts[1].host_after.as_ref().unwrap().content, "[OPTIONS]\nndp: 1\n");
         assert_eq!(parts[0].cluster, parts[1].cluster);
         assert_eq!(parts[1].expects.len(), 2);
+    }
+
+    /// The facts of pve1, with these members offline.
+    fn beside(offline: &[(&str, Option<&str>)]) -> Facts {
+        let mut all = facts("pve1", None);
+        for (name, host) in offline {
+            all.files.extend(facts(name, *host).files);
+        }
+        let peer = |name: &str| Peer { name: name.into(), addresses: [].into(), online: false };
+        let peers = offline.iter().map(|(name, _)| peer(name)).chain([peer("pve9")]).collect();
+        all.cluster = Reading::Known(Cluster { name: "lab".into(), quorate: true, peers, migration_network: None });
+        all
+    }
+
+    #[test]
+    fn who_is_offline_comes_back_without_the_rules() {
+        let out = "[OPTIONS]\nenable: 0\n";
+        let facts = beside(&[("pve3", Some("[RULES]\nIN ACCEPT -p icmp\n")), ("pve4", Some(out)), ("pve5", None)]);
+        let asleep = Asleep::of(&facts);
+        // Of pve9 nothing was read.
+        let kept: Vec<_> = asleep.iter().map(|member| (member.name.as_str(), member.is_kept_out())).collect();
+        assert_eq!(kept, [("pve3", false), ("pve4", true), ("pve5", false)]);
+
+        let enables = plan("pve1", vec![writes("/etc/x", None, "x"), writes(CLUSTER_FW, None, ON)]);
+        assert!(enables.enables_firewall());
+        let kept = enables.clone().keeping_out(&asleep).unwrap();
+        assert_ne!(kept.seal, enables.seal);
+        let touched: Vec<_> = kept.changes.iter().flat_map(|change| change.action.touches()).collect();
+        let nodes = "/etc/pve/nodes";
+        let (pve3, pve5) = (format!("{nodes}/pve3/host.fw"), format!("{nodes}/pve5/host.fw"));
+        assert_eq!(touched, ["/etc/x", &pve3, &pve5, CLUSTER_FW]);
+        assert_eq!(kept.notes.len(), 2);
+        let Some(Action::File(file)) = kept.changes.get(1).map(|change| &change.action) else { panic!() };
+        let rules = "[OPTIONS]\n\nenable: 0\n\n[RULES]\nIN ACCEPT -p icmp\n";
+        assert_eq!(file.after.as_ref().unwrap().content, rules);
+
+        let (plans, parts) = firewall_parts(vec![(kept, &facts)]).unwrap();
+        assert_eq!(plans[0].changes.len(), 1);
+        assert_eq!(parts[0].asleep.iter().map(|file| &file.path).collect::<Vec<_>>(), [&pve3, &pve5]);
+        assert!(parts[0].expects.contains_key(&pve3) && parts[0].expects.contains_key(&pve5));
+        assert_eq!(parts[0].lines()[0], "keep pve3, which is offline, out of the datacenter's firewall");
+        assert_eq!(parts[0].lines().len(), 5);
+    }
+
+    #[test]
+    fn who_is_offline_stays_as_it_is_when_nothing_is_enabled() {
+        let asleep = Asleep::of(&beside(&[("pve3", None)]));
+        let changes = plan("pve1", vec![writes(CLUSTER_FW, Some(ON), "[OPTIONS]\nenable: 1\npolicy_in: DROP\n")]);
+        assert_eq!(changes.clone().keeping_out(&asleep).unwrap(), changes);
     }
 
     #[test]

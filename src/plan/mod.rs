@@ -20,7 +20,7 @@ pub(crate) mod testing;
 pub mod upgrade;
 
 pub use build::{ask, build, narrowed, packages, reads};
-pub use firewall_parts::{FirewallPart, firewall_parts};
+pub use firewall_parts::{Asleep, FirewallPart, firewall_parts};
 pub use select::{Selection, unknown};
 pub use task::task;
 

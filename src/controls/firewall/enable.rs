@@ -20,7 +20,8 @@ static META: Meta = Meta {
     why: "Out of the box the firewall is off, and everything that listens on a node answers everybody.",
     checked: "`enable` and the policies in cluster.fw, `enable` in the node's host.fw, the daemons; and what a model of \
               PVE's compiler says of the planned files: you must reach sshd and 8006, and every member of the cluster \
-              every other's SSH, 8006 and corosync.",
+              every other's SSH, 8006 and corosync. The members of a cluster take it up together, one after the other; one \
+              that is offline is kept out of it by `enable: 0` in its host.fw, until an `apply` finds it there.",
     naive: "`enable: 1` without the set `management` locks out everybody who is not in the node's own subnet, at the next \
             10 s tick; open sessions survive it, so nothing seems wrong. `enable: yes`, a line end of Windows or a blank \
             before the colon turns the firewall off without a word. A number above 1 is a deadline, after which it is \

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::lab::{Lab, Said, eventually};
 
+const PATIENCE: Duration = Duration::from_secs(120);
 const MEMBERS: [&str; 3] = ["pve1", "pve2", "pve3"];
 
 /// When the node's only run was started and confirmed, by its own clock.
@@ -42,28 +43,57 @@ fn one_named_member_brings_the_others_one_after_the_other() {
     command(&["plan", "pve1"]).exits(0);
 }
 
-#[test]
-fn without_quorum_nothing_is_touched() {
-    let Some(lab) = Lab::up("fleet-quorum", &MEMBERS, &["--cluster"]) else { return };
+/// Short deadlines; everything else as shipped.
+const PROFILE: &str = "extends = \"baseline\"\n[run]\nstage-window = 30\n";
+
+fn without_quorum_nothing_is_touched(lab: &Lab) {
+    let quorate =
+        |count: u8| lab.exec("pve1", &format!("grep -q '\"quorate\": *{count}' /etc/pve/.members")).status == 0;
     for node in ["pve2", "pve3"] {
         lab.lab(["cut", node]).exits(0);
     }
-    eventually(Duration::from_secs(60), "pve1 without quorum", || {
-        lab.exec("pve1", "grep -q '\"quorate\": *0' /etc/pve/.members").status == 0
-    });
+    eventually(PATIENCE, "pve1 without quorum", || quorate(0));
     let before = lab.fingerprint("pve1");
     let refused = lab.harden(&["apply", "pve1", "--yes"]).exits(4);
     assert!(refused.stdout.contains("has no quorum on this node"), "{}", refused.stdout);
     assert_eq!(lab.fingerprint("pve1"), before);
     assert_ne!(lab.exec("pve1", "test -e /var/lib/pve-harden/runs").status, 0, "a run was begun");
+    for node in ["pve2", "pve3"] {
+        lab.lab(["mend", node]).exits(0);
+    }
+    eventually(PATIENCE, "pve1 with quorum", || quorate(1) && all_online(lab));
 }
 
-/// Short deadlines; everything else as shipped.
-const PROFILE: &str = "extends = \"baseline\"\n[run]\nstage-window = 30\n";
+fn all_online(lab: &Lab) -> bool {
+    lab.exec("pve1", "[ \"$(grep -o '\"online\": *1' /etc/pve/.members | wc -l)\" = 3 ]").status == 0
+}
+
+/// The firewall of the cluster while pve2 is off: it comes back without it, reachable as before, until it is there.
+fn who_is_off_is_kept_out_of_the_firewall(lab: &Lab) {
+    eventually(PATIENCE, "the others miss pve2", || !all_online(lab));
+    let controls = ["--profile", "strict", "--control", "firewall.*", "--control", "accounts.admin"];
+    let said = lab.harden(&[&["apply", "pve1", "--cluster", "--yes"], &controls[..]].concat()).exits(3);
+    assert!(said.stdout.contains("+++ /etc/pve/nodes/pve2/host.fw"), "{}", said.stdout);
+    assert!(said.stdout.contains("pve2 is offline and cannot prove that it is still reached"), "{}", said.stdout);
+    for node in ["pve1", "pve3"] {
+        assert!(said.stdout.contains(&format!("{node}: applied and confirmed")), "{}\n{}", said.stdout, said.stderr);
+        assert!(!lab.connects("outside", &lab.address(node), 8006), "{node}");
+    }
+    lab.lab(["reboot", "pve2"]).exits(0);
+    eventually(PATIENCE, "pve2 is back", || all_online(lab));
+    // Its daemon has seen the files of the others.
+    let seen = "[ \"$(pve-firewall status)\" = 'Status: enabled/running' ]";
+    eventually(PATIENCE, "pve2 has the files", || lab.exec("pve2", seen).status == 0);
+    assert_ne!(lab.exec("pve2", "iptables-save | grep -q PVEFW-HOST-IN").status, 0);
+    assert!(lab.connects("outside", &lab.address("pve2"), 8006) && lab.connects("outside", &lab.address6("pve2"), 22));
+    let lifts = lab.harden(&[&["plan", "pve2"], &controls[..]].concat()).exits(1);
+    assert!(lifts.stdout.contains("-enable: 0"), "{}", lifts.stdout);
+}
 
 #[test]
-fn a_member_that_dies_in_the_middle_stops_the_others() {
+fn a_member_that_dies_in_the_middle_stops_the_others_and_is_kept_out_while_it_is_off() {
     let Some(lab) = Lab::up("fleet-killed", &MEMBERS, &["--cluster"]) else { return };
+    without_quorum_nothing_is_touched(&lab);
     let profile = lab.site.with_file_name("short.toml");
     std::fs::write(&profile, PROFILE).unwrap();
     let untouched = lab.fingerprint("pve3");
@@ -73,7 +103,7 @@ fn a_member_that_dies_in_the_middle_stops_the_others() {
     eventually(Duration::from_secs(200), "the accounts of pve2 are at work", || {
         lab.exec("pve2", "grep -q ' stage accounts' /var/lib/pve-harden/runs/*/journal").status == 0
     });
-    lab.lab(["down", "pve2"]).exits(0);
+    lab.exec("pve2", "systemctl poweroff --force --force");
     let said = Said::of(&child.wait_with_output().unwrap()).exits(6);
     let table = said.stdout.split("\nwhat became of them\n").nth(1).unwrap();
     assert!(table.contains("pve1  applied"), "{table}");
@@ -82,4 +112,5 @@ fn a_member_that_dies_in_the_middle_stops_the_others() {
     assert!(said.stderr.contains("nothing was changed on pve3: pve2 before did not end as wanted"), "{}", said.stderr);
     assert!(said.stderr.contains("pve2, last lines:\n"), "{}", said.stderr);
     assert_eq!(lab.fingerprint("pve3"), untouched);
+    who_is_off_is_kept_out_of_the_firewall(&lab);
 }
