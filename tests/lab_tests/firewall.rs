@@ -2,5 +2,6 @@
 
 mod apply_node;
 mod by_hand;
+mod quorum;
 mod shipped;
 mod simulator;

@@ -45,8 +45,45 @@ async fn a_pveproxy_that_hangs_is_put_back() {
     }
 }
 
+/// As with high availability at work: a guest that it manages, and the watchdog, which is fed only while the node has
+/// quorum and fences it after a minute.
+fn manage_a_guest(lab: &Lab) {
+    lab.on(
+        "pve1",
+        r#"mkdir -p /etc/pve/ha /etc/pve/nodes/pve1/qemu-server
+        printf 'vm: 100\n\tstate started\n\n' >/etc/pve/ha/resources.cfg
+        printf 'name: web\nmemory: 512\n' >/etc/pve/nodes/pve1/qemu-server/100.conf
+        printf '%s' '{"master_node":"pve1","node_status":{"pve1":"online","pve2":"online"},"service_status":{"vm:100":{"node":"pve1","state":"started","uid":"x"}},"timestamp":1763800000}' >/etc/pve/ha/manager_status
+        printf '%s' '{"mode":"active","state":"active","results":{},"timestamp":1763800000}' >/etc/pve/nodes/pve1/lrm_status
+        systemd-run -q --unit watchdog sh -c 'fed=$(date +%s); while sleep 1; do now=$(date +%s)
+            case $(stat -c %A /etc/pve/nodes) in drw*) fed=$now ;; *) touch /root/unfed ;; esac
+            [ $((now - fed)) -lt 60 ] || touch /root/fenced; done'"#,
+    );
+}
+
+/// The members are two, so that one that is not heard costs the other its quorum.
+async fn what_cuts_corosync_is_gone_before_the_watchdog_fences(lab: &Lab) {
+    lab.on("pve1", "printf '[OPTIONS]\n\nenable: 0\n' >/etc/pve/nodes/pve2/host.fw");
+    manage_a_guest(lab);
+    let before = state(lab, "pve1");
+    let way = Way::to(lab, "pve1").await;
+    let rules = format!("{}[RULES]\n\nIN DROP -p udp -dport 5405:5412\n\n", good_rules(lab));
+    let changes = vec![pve_file(CLUSTER_FW, Some(&rules))];
+    let outcome = way.drive(&plan("pve1", changes), &order("pve1", 2, 300, false), |_| ()).await;
+    rolled_back(&outcome, lab, "lost its quorum");
+    assert_as_before(lab, "pve1", &before);
+    // The connection that corosync had would have gone on: only its packets of that moment showed it.
+    assert_eq!(
+        lab.on("pve1", "ls /root/unfed /root/fenced 2>/dev/null || true"),
+        "/root/unfed\n",
+        "{}",
+        journal(lab, "pve1")
+    );
+    assert!(journal(lab, "pve1").contains("settling firewall"));
+}
+
 #[tokio::test]
-async fn a_cluster_without_quorum_is_not_touched() {
+async fn a_cluster_without_quorum_is_not_touched_and_rules_that_cost_it_are_taken_back() {
     let Some(lab) = Lab::up("fw-quorum", &["pve1", "pve2"], &["--cluster"]) else { return };
     let before = state(&lab, "pve1");
     lab.lab(["cut", "pve2"]).exits(0);
@@ -62,6 +99,7 @@ async fn a_cluster_without_quorum_is_not_touched() {
     eventually(PATIENCE, "quorum is back", || !quorum());
     assert_eq!(before, state(&lab, "pve1"));
     assert_eq!(lab.on("pve1", "ls -A /var/lib/pve-harden/runs"), "");
+    what_cuts_corosync_is_gone_before_the_watchdog_fences(&lab).await;
 }
 
 #[tokio::test]

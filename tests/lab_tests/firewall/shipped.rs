@@ -8,19 +8,21 @@ use crate::support::lab::{Lab, eventually};
 /// The hosts of a lab that are not in the management networks: one in the node's own subnet, one behind a router.
 const STRANGERS: [&str; 2] = ["neighbour", "outside"];
 const STRICT: [&str; 5] = ["apply", "pve1", "--profile", "strict", "--yes"];
+const PATIENCE: Duration = Duration::from_secs(120);
 const MEMBERS: [&str; 3] = ["pve1", "pve2", "pve3"];
 
-/// Which of 22 and 8006 answer somebody, by family.
+/// Which of 22 and 8006 answer somebody, by family. All at once: what is dropped takes its time.
 pub fn reach(lab: &Lab, from: &str, node: &str) -> Vec<String> {
-    let mut open = Vec::new();
-    for (family, address) in [("v4", lab.address(node)), ("v6", lab.address6(node))] {
-        for port in [22, 8006] {
-            if lab.connects(from, &address, port) {
-                open.push(format!("{family}:{port}"));
-            }
-        }
-    }
-    open
+    let ways = [("v4", lab.address(node)), ("v6", lab.address6(node))];
+    let ways = ways.iter().flat_map(|(family, address)| [22, 8006].map(|port| (family, address, port)));
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = ways
+            .map(|(family, address, port)| {
+                scope.spawn(move || lab.connects(from, address, port).then(|| format!("{family}:{port}")))
+            })
+            .collect();
+        asked.into_iter().filter_map(|asked| asked.join().unwrap()).collect()
+    })
 }
 
 pub const ALL: [&str; 4] = ["v4:22", "v4:8006", "v6:22", "v6:8006"];
@@ -85,26 +87,29 @@ fn moment(lab: &Lab, node: &str, line: &str) -> u64 {
     found.unwrap_or_else(|| panic!("no {line:?} on {node}:\n{journal}")).split(' ').next().unwrap().parse().unwrap()
 }
 
-/// As PVE calls ssh between members, and 8006; the pairs that do not work.
+/// As PVE calls ssh between members, and 8006: what the peer at this address does not answer.
+fn broken(lab: &Lab, node: &str, peer: &str, address: &str) -> Option<String> {
+    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let script = format!(
+        "ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias={peer} \
+         -o UserKnownHostsFile=/etc/pve/nodes/{peer}/ssh_known_hosts root@{address} true && \
+         curl -gsk -m 10 -o /dev/null https://{host}:8006/"
+    );
+    let said = lab.exec(node, &script);
+    (said.status != 0).then(|| format!("{node} → {peer} at {address}: {}", said.stderr))
+}
+
 fn broken_pairs(lab: &Lab) -> Vec<String> {
-    let mut broken = Vec::new();
-    for node in MEMBERS {
-        for peer in MEMBERS.into_iter().filter(|peer| *peer != node) {
-            for address in [lab.address(peer), lab.address6(peer)] {
-                let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-                let script = format!(
-                    "ssh -e none -o BatchMode=yes -o ConnectTimeout=10 -o HostKeyAlias={peer} \
-                     -o UserKnownHostsFile=/etc/pve/nodes/{peer}/ssh_known_hosts root@{address} true && \
-                     curl -gsk -m 10 -o /dev/null https://{host}:8006/"
-                );
-                let said = lab.exec(node, &script);
-                if said.status != 0 {
-                    broken.push(format!("{node} → {peer} at {address}: {}", said.stderr));
-                }
-            }
-        }
-    }
-    broken
+    let pairs = MEMBERS.into_iter().flat_map(|node| MEMBERS.map(|peer| (node, peer)));
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = pairs
+            .filter(|(node, peer)| node != peer)
+            .flat_map(|(node, peer)| {
+                [lab.address(peer), lab.address6(peer)].map(|to| scope.spawn(move || broken(lab, node, peer, &to)))
+            })
+            .collect();
+        asked.into_iter().filter_map(|asked| asked.join().unwrap()).collect()
+    })
 }
 
 /// Times that a member saw another one go since corosync started.
@@ -114,82 +119,96 @@ fn losses(lab: &Lab, node: &str) -> usize {
     seen.windows(2).filter(|pair| pair[1] < pair[0]).count()
 }
 
+/// pve3 as it is before it joins: its programs do not run, and the others do not know it.
+fn leave_out_pve3(lab: &Lab) {
+    lab.on("pve3", "systemctl stop corosync pve-cluster");
+    lab.on(
+        "pve1",
+        "cp /etc/pve/corosync.conf /root/three.conf && \
+         perl -0pe 's/  node \\{\\n    name: pve3\\n.*?\\n  \\}\\n//s; s/config_version: .*/config_version: 8/' /root/three.conf >/etc/pve/corosync.conf.new && \
+         mv /etc/pve/corosync.conf.new /etc/pve/corosync.conf",
+    );
+    let alone = |node: &str| lab.exec(node, "! grep -q '\"pve3\"' /etc/pve/.members").status == 0;
+    eventually(PATIENCE, "two members", || alone("pve1") && alone("pve2"));
+}
+
+/// What `pvecm add` and the cluster do for a node that joins.
+fn join_pve3(lab: &Lab) {
+    lab.on(
+        "pve1",
+        "sed 's/config_version: .*/config_version: 9/' /root/three.conf >/etc/pve/corosync.conf.new && \
+         mv /etc/pve/corosync.conf.new /etc/pve/corosync.conf",
+    );
+    lab.on("pve3", "systemctl start corosync pve-cluster && pvecm updatecerts --silent");
+    let full = |node: &str| {
+        let online = "[ \"$(grep -o '\"online\": 1' /etc/pve/.members | wc -l)\" = 3 ] && grep -q '\"quorate\": 1' /etc/pve/.members";
+        lab.exec(node, online).status == 0
+    };
+    eventually(PATIENCE, "three members", || MEMBERS.iter().all(|node| full(node)));
+}
+
 #[test]
-fn a_cluster_takes_the_firewall_up_one_after_the_other_and_keeps_its_quorum() {
+fn a_cluster_takes_the_firewall_up_one_after_the_other_and_lets_in_who_joins() {
     let Some(lab) = Lab::up("fw-three", &MEMBERS, &["--cluster"]) else { return };
-    let controls = [
-        "--profile",
-        "strict",
-        "--control",
-        "firewall.*",
-        "--control",
-        "accounts.admin",
-        "--control",
-        "ssh.root-login",
-    ];
-    let command = |verb: &[&str]| lab.harden(&[verb, &controls].concat());
+    leave_out_pve3(&lab);
+    let controls = ["--control", "firewall.*", "--control", "accounts.admin", "--control", "ssh.root-login"];
+    let command = |verb: &[&str]| lab.harden(&[verb, &["--profile", "strict"], &controls].concat());
     // Named alone, a member cannot bind the others.
     let alone = command(&["apply", "pve1", "--yes"]).exits(4);
-    assert!(alone.stdout.contains("and this command leaves out pve2, pve3"), "{}", alone.stdout);
-    assert_eq!(MEMBERS.map(|node| runs(&lab, node)), [0; 3]);
+    assert!(alone.stdout.contains("and this command leaves out pve2"), "{}", alone.stdout);
+    assert_eq!(["pve1", "pve2"].map(|node| runs(&lab, node)), [0; 2]);
 
+    let mut before = ["pve1", "pve2"].map(|node| losses(&lab, node)).to_vec();
     let applied = command(&["apply", "pve1", "--cluster", "--yes"]).exits(0);
     let table = applied.stdout.split("\nwhat became of them\n").nth(1).unwrap();
-    assert_eq!(table.matches("  applied  run ").count(), 3, "{table}");
+    assert_eq!(table.matches("  applied  run ").count(), 2, "{table}");
     // Nobody is let in before everybody is guarded and the one before was proved; the one that wrote commits last.
-    let lifted = MEMBERS.map(|node| moment(&lab, node, " begin 003"));
-    let proved = MEMBERS.map(|node| moment(&lab, node, " proved firewall"));
-    let guarded = MEMBERS.map(|node| moment(&lab, node, " gate ready 570"));
-    assert!(guarded.iter().all(|time| *time <= lifted[0]), "{guarded:?} {lifted:?}");
-    assert!(proved[0] <= lifted[1] && proved[1] <= lifted[2], "{lifted:?} {proved:?}");
-    let committed = MEMBERS.map(|node| moment(&lab, node, " committed ops"));
-    assert!(committed[0] >= committed[1] && committed[0] >= committed[2], "{committed:?}");
+    let [first, second] = ["pve1", "pve2"].map(|node| {
+        let at = |line| moment(&lab, node, line);
+        (at(" gate ready 420"), at(" begin 003"), at(" proved firewall"), at(" committed ops"))
+    });
+    assert!(first.0.max(second.0) <= first.1 && first.2 <= second.1 && second.3 <= first.3, "{first:?} {second:?}");
+    assert_eq!(runs(&lab, "pve3"), 0);
+    assert_eq!(reach(&lab, "neighbour", "pve1"), NONE);
 
+    join_pve3(&lab);
+    before.push(losses(&lab, "pve3"));
+    let (four, six) = (lab.address("pve3"), lab.address6("pve3"));
+    let planned = command(&["plan", "pve1"]).exits(1);
+    for line in [
+        format!("+{four} # pve-harden:firewall.management member pve3"),
+        format!("+{six} # pve-harden:firewall.management member pve3"),
+        "this command leaves out: pve2".to_owned(),
+    ] {
+        assert!(planned.stdout.contains(&line), "{line}\n{}", planned.stdout);
+    }
+    let matches = |line: &str| line.starts_with('+') && line.contains("Match") && line.contains(&four);
+    assert!(planned.stdout.lines().any(matches), "{}", planned.stdout);
+    assert!(broken(&lab, "pve3", "pve1", &lab.address("pve1")).is_some(), "pve3 was let in before");
+
+    // The members let it in first: their runs come before its own.
+    command(&["apply", "pve3", "--cluster", "--yes"]).exits(0);
+    let [first, second] = ["pve1", "pve2"].map(|node| own_run(&lab, node));
+    assert!(first.max(second) <= own_run(&lab, "pve3"), "{first} {second}");
+    assert_eq!(broken_pairs(&lab), Vec::<String>::new());
     for node in MEMBERS {
         assert_eq!(lab.on(node, "pve-firewall status").trim(), "Status: enabled/running", "{node}");
-        assert_eq!(losses(&lab, node), 0, "{node} lost a member");
         assert_eq!(reach(&lab, "operator", node), ALL, "{node}");
         for host in STRANGERS {
             assert_eq!(reach(&lab, host, node), NONE, "{host} → {node}");
         }
     }
-    assert_eq!(broken_pairs(&lab), Vec::<String>::new());
+    assert_eq!(MEMBERS.map(|node| losses(&lab, node)).to_vec(), before, "a member was lost");
 
     let again = command(&["apply", "pve1", "--cluster", "--yes"]).exits(0);
-    for node in MEMBERS {
+    for (node, count) in [("pve1", 4), ("pve2", 4), ("pve3", 2)] {
         assert!(again.stdout.contains(&format!("{node}: 0 changes")), "{}", again.stdout);
-        assert_eq!(runs(&lab, node), 2, "{node}");
+        assert_eq!(runs(&lab, node), count, "{node}");
     }
-    a_node_that_joins_is_planned_for(&lab, &controls);
 }
 
-/// A member that the others know from corosync.conf only: what they will need to let it in.
-fn a_node_that_joins_is_planned_for(lab: &Lab, controls: &[&str]) {
-    let (four, six) = (lab.address("pve1"), lab.address6("pve1"));
-    let (four, six) = (four.rsplit_once('.').unwrap().0, six.rsplit_once(':').unwrap().0);
-    lab.on(
-        "pve1",
-        &format!(
-            "sed -e 's/^  config_version: .*/  config_version: 9/' -e '/^nodelist {{/a\\
-  node {{\\n    name: pve4\\n    nodeid: 4\\n    quorum_votes: 1\\n    ring0_addr: {four}.77\\n    ring1_addr: {six}:4d\\n  }}' \
-             /etc/pve/corosync.conf >/etc/pve/corosync.conf.new && mv /etc/pve/corosync.conf.new /etc/pve/corosync.conf"
-        ),
-    );
-    eventually(Duration::from_secs(60), "pve4 is a member", || {
-        lab.exec("pve1", "grep -q '\"pve4\"' /etc/pve/.members").status == 0
-    });
-    let planned = lab.harden(&[&["plan", "pve1"], controls].concat()).exits(1);
-    for line in [
-        format!("+{four}.77 # pve-harden:firewall.management member pve4"),
-        format!("+{six}:4d # pve-harden:firewall.management member pve4"),
-        format!("+{four}.77\n"),
-        "pve4".to_owned(),
-    ] {
-        assert!(planned.stdout.contains(&line), "{line}\n{}", planned.stdout);
-    }
-    let matched = planned
-        .stdout
-        .lines()
-        .any(|line| line.starts_with('+') && line.contains("Match") && line.contains(&format!("{four}.77")));
-    assert!(matched, "{}", planned.stdout);
+/// When the newest run but one of a member began: the one before its part in the change of cluster.fw.
+fn own_run(lab: &Lab, node: &str) -> u64 {
+    let journal = lab.on(node, "cat \"$(ls -d /var/lib/pve-harden/runs/*/ | tail -n 2 | head -n 1)/journal\"");
+    journal.split(' ').next().unwrap().parse().unwrap()
 }
