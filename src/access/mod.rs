@@ -3,11 +3,12 @@
 //! [`effective`] answers what somebody may do on a path, [`model`] what a call makes of a configuration and what takes
 //! it back, [`wanted`] which calls lead from what is there to what is wanted, [`difference`] who gains and loses by
 //! that, [`coming`] which listed tokens are made, [`matrix`] and [`review`] what a person looks at, [`tokens`] how a token lives,
-//! [`lock`] what an incident takes away.
+//! [`lock`] what an incident takes away, [`enrolment`] and [`totp`] how somebody gets a second factor.
 
 pub mod coming;
 pub mod difference;
 pub mod effective;
+pub mod enrolment;
 pub mod lifetime;
 pub mod lock;
 pub mod matrix;
@@ -15,6 +16,7 @@ pub mod model;
 pub mod review;
 pub mod rotation;
 pub mod tokens;
+pub mod totp;
 pub mod wanted;
 
 /// A day for people, from seconds since 1970.

@@ -12,6 +12,7 @@ pub mod calls;
 mod certificate;
 pub mod cluster;
 pub mod engine;
+pub mod factors;
 pub mod history;
 pub mod journal;
 mod over_ssh;

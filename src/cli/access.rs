@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::args::{Connection, Wanted};
 use super::connect::{Connector, is_pve};
+use super::enroll::{self, Enroll};
 use super::incident;
 use super::nodes::{self, Archive};
 use super::output::{Output, write_private};
@@ -39,6 +40,8 @@ enum Verb {
     Lock(Box<incident::Lock>),
     /// Give a locked user back what can be given back
     Unlock(Box<incident::Unlock>),
+    /// Give a user a second factor: TOTP, confirmed by a code before PVE stores it, and recovery keys into a sink
+    Enroll(Box<Enroll>),
     /// Set a user's password, generated into a sink, typed, or from the environment; or expire it
     Passwd(Box<Passwd>),
 }
@@ -104,13 +107,14 @@ enum ReviewFormat {
 impl AccessArgs {
     /// Whether the verb changes a node: a run follows its own signals.
     pub const fn changes(&self) -> bool {
-        matches!(self.verb, Verb::Lock(_) | Verb::Passwd(_) | Verb::Unlock(_))
+        matches!(self.verb, Verb::Enroll(_) | Verb::Lock(_) | Verb::Passwd(_) | Verb::Unlock(_))
     }
 }
 
 /// Runs the verb.
 pub async fn run(args: AccessArgs, output: Output) -> Result<u8> {
     match args.verb {
+        Verb::Enroll(args) => Box::pin(enroll::run(*args, output)).await,
         Verb::Passwd(args) => Box::pin(passwd::run(*args, output)).await,
         Verb::Matrix(matrix) => {
             let read = read(&matrix.source, output).await?;

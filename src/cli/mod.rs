@@ -7,6 +7,7 @@ mod capture;
 mod check;
 mod completions;
 pub mod connect;
+mod enroll;
 mod explain;
 mod fleet;
 mod history;

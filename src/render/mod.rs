@@ -13,6 +13,7 @@ pub mod junit;
 pub mod message;
 pub mod permissions;
 pub mod progress;
+pub mod qr;
 mod reach;
 pub mod sarif;
 pub mod style;

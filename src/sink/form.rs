@@ -20,6 +20,15 @@ pub(super) fn room(kind: &SinkKind, item: &Item, text: Option<&str>) -> Result<(
     };
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(()) };
     match (kind, &item.what) {
+        // What lies there may be the one that PVE knows, and the new one is not confirmed yet.
+        (SinkKind::Env { variable, .. }, What::Totp { user }) => {
+            let name = totp_variable(&prefix(variable.as_deref(), item), user);
+            let free = env::value(text, &name).is_none_or(|there| there.is_empty());
+            if free { Ok(()) } else { Err(taken(user, "move it away first: PVE may know it")) }
+        }
+        (SinkKind::File { .. } | SinkKind::Kubernetes { .. }, What::Totp { .. }) => {
+            Err(taken("somebody", "move it away first, or write {user} and {token} in the name"))
+        }
         (SinkKind::Env { .. }, what) => {
             let What::Token { id } = what else { return Ok(()) };
             match holds(kind, item, Some(text)) {
@@ -30,7 +39,7 @@ pub(super) fn room(kind: &SinkKind, item: &Item, text: Option<&str>) -> Result<(
             }
         }
         (SinkKind::File { path }, What::Password { .. } | What::RecoveryKeys { .. }) => {
-            let own = path.to_string_lossy().contains("{user}");
+            let own = path.to_string_lossy().contains("{user}") && !text.starts_with("otpauth:");
             if own { Ok(()) } else { Err(taken("somebody", "write {user} in the file's name, or move the file away")) }
         }
         (SinkKind::File { .. } | SinkKind::Kubernetes { .. }, What::Token { id }) => {
@@ -123,7 +132,7 @@ pub(super) fn for_command(format: SinkFormat, item: &Item, secret: &Secret) -> Z
 fn value(item: &Item, secret: &Secret) -> Zeroizing<String> {
     Zeroizing::new(match &item.what {
         What::Token { id } => format!("{id}={}", secret.expose()),
-        What::Password { .. } | What::RecoveryKeys { .. } => secret.expose().trim_end().to_owned(),
+        What::Password { .. } | What::Totp { .. } | What::RecoveryKeys { .. } => secret.expose().trim_end().to_owned(),
     })
 }
 
@@ -131,6 +140,7 @@ fn json(item: &Item, secret: &Secret) -> String {
     let (name, value) = match &item.what {
         What::Token { .. } => ("token", json!(value(item, secret).as_str())),
         What::Password { .. } => ("password", json!(secret.expose())),
+        What::Totp { .. } => ("totp", json!(secret.expose())),
         What::RecoveryKeys { .. } => ("recovery-keys", json!(secret.expose().lines().collect::<Vec<_>>())),
     };
     json!({"username": item.user(), name: value}).to_string()
@@ -139,6 +149,10 @@ fn json(item: &Item, secret: &Secret) -> String {
 /// `PROXMOX_<HOST>` unless the sink has its own.
 fn prefix(variable: Option<&str>, item: &Item) -> String {
     variable.map_or_else(|| format!("PROXMOX_{}", shouted(&item.host)), str::to_owned)
+}
+
+fn totp_variable(prefix: &str, user: &str) -> String {
+    format!("{prefix}_{}_TOTP_URI", shouted(user))
 }
 
 fn shouted(name: &str) -> String {
@@ -155,6 +169,7 @@ fn lines(prefix: &str, item: &Item, secret: &Secret) -> Vec<(String, Zeroizing<S
             ]
         }
         What::Password { user } => vec![(format!("{prefix}_{}_PASSWORD", shouted(user)), exposed(secret.expose()))],
+        What::Totp { user } => vec![(totp_variable(prefix, user), exposed(secret.expose()))],
         What::RecoveryKeys { user } => {
             let keys = secret.expose().lines().collect::<Vec<_>>().join(" ");
             vec![(format!("{prefix}_{}_RECOVERY_KEYS", shouted(user)), Zeroizing::new(keys))]

@@ -40,6 +40,11 @@ pub enum What {
         /// `user@realm`.
         user: String,
     },
+    /// What an app and PVE share of a user: an `otpauth` URI.
+    Totp {
+        /// `user@realm`.
+        user: String,
+    },
     /// A user's recovery keys, one a line.
     RecoveryKeys {
         /// `user@realm`.
@@ -52,7 +57,7 @@ impl Item {
     pub fn user(&self) -> &str {
         match &self.what {
             What::Token { id } => id.rsplit_once('!').map_or(id, |(user, _)| user),
-            What::Password { user } | What::RecoveryKeys { user } => user,
+            What::Password { user } | What::Totp { user } | What::RecoveryKeys { user } => user,
         }
     }
 
@@ -61,6 +66,7 @@ impl Item {
         let token = match &self.what {
             What::Token { id } => form::family(id).rsplit('!').next().unwrap_or_default().to_owned(),
             What::Password { .. } => "password".into(),
+            What::Totp { .. } => "totp".into(),
             What::RecoveryKeys { .. } => "recovery-keys".into(),
         };
         let word = |value: &str| {

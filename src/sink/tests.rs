@@ -180,6 +180,28 @@ async fn recovery_keys_have_a_form_in_each_place() {
     );
 }
 
+#[tokio::test]
+async fn a_totp_secret_never_takes_the_place_of_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let item = Item { host: "pve1".into(), what: What::Totp { user: "a.b@pve".into() } };
+    let keys = Item { what: What::RecoveryKeys { user: "a.b@pve".into() }, ..item.clone() };
+    store(&dotenv(folder.path()), &item, "otpauth://totp/x?secret=AA").await.unwrap();
+    store(&dotenv(folder.path()), &keys, "k1\nk2\n").await.unwrap();
+    assert_eq!(
+        fs::read_to_string(folder.path().join(".env")).unwrap(),
+        "PROXMOX_PVE1_A_B_PVE_TOTP_URI='otpauth://totp/x?secret=AA'\nPROXMOX_PVE1_A_B_PVE_RECOVERY_KEYS='k1 k2'\n"
+    );
+    let file = sink(SinkKind::File { path: folder.path().join("{user}-{token}") });
+    store(&file, &item, "otpauth://totp/x?secret=AA").await.unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("a.b@pve-totp")).unwrap(), "otpauth://totp/x?secret=AA\n");
+    for taken in [dotenv(folder.path()), file] {
+        let why = prove(&taken, &item).await.unwrap_err().to_string();
+        assert!(why.contains("which is not replaced"), "{why}");
+    }
+    let shared = sink(SinkKind::File { path: folder.path().join("{user}-totp") });
+    assert!(prove(&shared, &keys).await.is_err(), "recovery keys over an app's secret");
+}
+
 fn command(argv: &[&str], check: Option<&[&str]>) -> Sink {
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
     sink(SinkKind::Command { argv: words(argv), check: check.map(words), format: SinkFormat::Json })

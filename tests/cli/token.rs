@@ -54,6 +54,11 @@ fn what_must_be_named_is_asked_for() {
         (&["access", "passwd", "a@pve"], "--sink"),
         (&["access", "passwd", "a@pve", "--expire", "--prompt"], "cannot be used with"),
         (&["access", "passwd", "nobody", "--expire"], "is no user"),
+        (&["access", "enroll"], "<USER>"),
+        (&["access", "enroll", "nobody"], "is no user"),
+        (&["access", "enroll", "a@pve", "--another", "--replace"], "cannot be used with"),
+        (&["access", "enroll", "a@pve", "--recovery-sink", "x", "--no-recovery"], "cannot be used with"),
+        (&["access", "enroll", "a@pve", "--description", "a [b]"], "no bracket"),
         (&["token", "rotate", "--due", "a@pve!ci"], "cannot be used with"),
         (&["token", "rotate", "a@pve!ci", "--grace", "7"], "hours or days"),
     ] {

@@ -255,6 +255,88 @@ fn every_call_of_a_token_is_one_that_pve_takes() {
     assert!(!format!("{all:?}{lines:?}").contains("5625fe8e"));
 }
 
+/// Why PVE's schema would refuse words of `pvesh`.
+fn refused_pvesh(schema: &Value, words: &[String]) -> Option<String> {
+    let method = match words[0].as_str() {
+        "get" => "GET",
+        "set" => "PUT",
+        "create" => "POST",
+        "delete" => "DELETE",
+        other => return Some(format!("no such verb: {other}")),
+    };
+    let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let asked = parts(&words[1]);
+    let is_place = |part: &str| part.starts_with('{');
+    let fits = |path: &&String| {
+        let known = parts(path);
+        known.len() == asked.len() && known.iter().zip(&asked).all(|(known, asked)| is_place(known) || known == asked)
+    };
+    let Some(path) = schema["paths"].as_object()?.keys().find(fits) else {
+        return Some(format!("no such path: {}", words[1]));
+    };
+    let properties = &schema["paths"][path][method]["parameters"]["properties"];
+    let mut given: BTreeMap<String, String> = BTreeMap::new();
+    for (known, asked) in parts(path).iter().zip(&asked).filter(|(known, _)| is_place(known)) {
+        given.insert(known.trim_matches(['{', '}']).to_owned(), asked.clone());
+    }
+    for option in &words[2..] {
+        let (name, value) = option.strip_prefix("--")?.split_once('=')?;
+        if name != "output-format" {
+            given.insert(name.into(), value.into());
+        }
+    }
+    let missing =
+        properties.as_object()?.iter().find(|(name, rules)| rules["optional"] != 1 && !given.contains_key(*name));
+    if let Some((name, _)) = missing {
+        return Some(format!("{words:?}: {name} is missing"));
+    }
+    given.iter().find_map(|(name, value)| {
+        let rules = &properties[name];
+        let listed = rules["enum"].as_array().is_none_or(|all| all.iter().any(|one| one == value.as_str()));
+        let why = unfit(rules, value).or_else(|| (!listed).then(|| "not one of the list".to_owned()));
+        why.map(|why| format!("{words:?}: {name}: {why}"))
+    })
+}
+
+/// What an enrolment says to PVE.
+#[test]
+fn every_call_of_an_enrolment_is_one_that_pve_takes() {
+    use pve_harden::access::enrolment::{Factor, LONGEST, UNFINISHED};
+    use pve_harden::apply::{calls::Calls, factors};
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let secret = |text: &str| pve_harden::secret::Secret::new(text);
+    let (uri, code) = (secret("otpauth://totp/x?secret=SENTINEL"), secret("471147"));
+    let words = "x".repeat(LONGEST);
+    let factor = Factor {
+        id: "ad6c054c-dcba-41ad-bc54-7a41fc88f50e".into(),
+        kind: "totp".into(),
+        description: words.clone(),
+        created: 1,
+        enable: true,
+    };
+    let marked = [(factor.id.clone(), words.clone())];
+    let all = [
+        factors::list("a@pve"),
+        factors::add("a@pve", &format!("{words}{UNFINISHED}"), &uri, &code, "me"),
+        factors::end("a@pve", &[&factor.id], "me"),
+        factors::recovery("a@pve", Some(&factor), true, "me"),
+        factors::finish("a@pve", &marked, "me"),
+        factors::discard("a@pve", &marked, "me"),
+    ];
+    let calls: Vec<(&str, Vec<String>)> = all.iter().flat_map(Calls::words).collect();
+    assert_eq!(calls.len(), 12, "{calls:?}");
+    for (program, words) in &calls {
+        assert_eq!((*program, refused_pvesh(&schema, words)), ("pvesh", None));
+    }
+    let unmark = factors::unmark("a@pve").words();
+    assert_eq!(refused_words(&schema, &unmark[0].1), None, "{unmark:?}");
+    let shown = format!("{all:?}{calls:?}");
+    assert!(!shown.contains("SENTINEL") && !shown.contains("471147"), "{shown}");
+    let wrong = |words: &[&str]| refused_pvesh(&schema, &words.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert!(wrong(&["create", "/access/tfa/a@pve", "--type=oath"]).is_some(), "the walk can fail");
+    assert!(wrong(&["create", "/access/tfa/a@pve"]).is_some() && wrong(&["get", "/access/2fa"]).is_some());
+}
+
 proptest! {
     /// A POSIX shell gives `pveum` exactly the words that were meant, whatever stands in them.
     #[test]

@@ -303,9 +303,13 @@ impl Work {
         let stop = run::Stop::listen();
         tokio::select! {
             result = work => result,
-            () = stop.wait() => Err(Error::msg(Kind::NeedsHands, "interrupted")
-                .state(self.standing.borrow().clone())
-                .hint("run the same command again: it goes on from there")),
+            () = stop.wait() => {
+                let standing = self.standing.borrow().clone();
+                let kind = if standing.starts_with("nothing was changed") { Kind::Refused } else { Kind::NeedsHands };
+                Err(Error::msg(kind, "interrupted")
+                    .state(standing)
+                    .hint("run the same command again: it goes on from there"))
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! `access.second-factors`: who has which second factor, and whom an enforcing realm refuses. Reported only: nobody can
-//! be enrolled from outside.
+//! `access.second-factors`: who has which second factor, and whom an enforcing realm refuses. Reported only: an
+//! enrolment needs the person (`access enroll`).
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
     let mut advice = Vec::new();
     if !missing.is_empty() {
         advice.push(format!(
-            "{} enrol{} in the web interface (Datacenter, Permissions, Two Factor); service accounts use tokens, have no \
+            "{} enrol{} with `pve-harden access enroll USER` or in the web interface; service accounts use tokens, have no \
              password, and are named in `except`",
             missing.join(", "),
             if missing.len() == 1 { "s" } else { "" }
