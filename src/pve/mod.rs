@@ -15,6 +15,7 @@ pub mod notifications;
 pub mod privileges;
 pub mod pveproxy;
 pub mod sources;
+pub mod sources_edit;
 pub mod storage;
 pub mod tasks;
 pub mod user_cfg;

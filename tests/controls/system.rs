@@ -162,6 +162,62 @@ fn repositories() {
     three("updates.repositories", &facts, &policy, repair, |facts| drop(facts.files.insert(path.into(), refused())));
 }
 
+/// Asked for by name, a channel is set: in the files and the form of the release, everything else byte for byte.
+#[test]
+fn a_channel_is_switched_to() {
+    use pve_harden::profile::policy::ProxmoxRepository::{Enterprise, NoSubscription, NotTest};
+    let stanza = |uri: &str, suite: &str, component: &str| {
+        format!(
+            "Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: {component}\nSigned-By: /usr/share/keyrings/proxmox-archive-keyring.gpg\n"
+        )
+    };
+    let debian = "deb http://security.example bookworm-security main\n";
+    let nine = stanza("https://enterprise.proxmox.com/debian/pve", "trixie", "pve-enterprise");
+    let cases = [
+        (
+            Facts::fresh_pve9(),
+            "sources",
+            nine,
+            stanza("https://enterprise.proxmox.com/debian/ceph-squid", "trixie", "enterprise"),
+        ),
+        (
+            Facts::fresh_pve8(),
+            "list",
+            "deb https://enterprise.proxmox.com/debian/pve bookworm pve-enterprise\n".to_owned(),
+            "deb https://enterprise.proxmox.com/debian/ceph-quincy bookworm enterprise\n".to_owned(),
+        ),
+    ];
+    for (facts, form, pve, ceph) in cases {
+        let mut policy = policy("baseline");
+        policy.profile.updates.repositories.proxmox = NotTest;
+        let mut facts = asked(facts, &policy);
+        facts.files.retain(|path, _| !path.starts_with("/etc/apt/sources"));
+        facts = asked(facts, &policy);
+        let path = |name: &str| format!("/etc/apt/sources.list.d/{name}.{form}");
+        let file = |text: &str| Reading::Known(model::regular(&pve_harden::change::FileImage::root(text, 0o644)));
+        facts.files.insert(path("pve-enterprise"), file(&pve));
+        facts.files.insert(path("ceph"), file(&ceph));
+        facts.files.insert("/etc/apt/sources.list".into(), file(debian));
+        let judge = |facts: &Facts, policy: &Policy| control("updates.repositories").evaluate(facts, policy);
+        assert_eq!(judge(&facts, &policy).status, Status::Compliant);
+
+        policy.profile.updates.repositories.proxmox = NoSubscription;
+        let first = judge(&facts, &policy);
+        let after = model::apply(&facts, changes(&first));
+        assert_eq!(judge(&after, &policy).status, Status::Compliant, "{first:?}");
+        let off = if form == "list" { format!("# {pve}") } else { format!("{pve}Enabled: no\n") };
+        assert_eq!(after.text(&path("pve-enterprise")).known(), Some(&off));
+        let own = after.text(&path("pve-harden-pve-no-subscription")).known().cloned().unwrap();
+        assert!(own.contains("http://download.proxmox.com/debian/pve") && own.contains("/debian/ceph-"), "{own}");
+        assert_eq!(after.text("/etc/apt/sources.list").known().map(String::as_str), Some(debian));
+
+        // And back: the own file is switched off, the other channel has a file of its own again.
+        policy.profile.updates.repositories.proxmox = Enterprise;
+        let back = model::apply(&after, changes(&judge(&after, &policy)));
+        assert_eq!(judge(&back, &policy).status, Status::Compliant);
+    }
+}
+
 #[test]
 fn pending_updates() {
     let policy = policy("baseline");
