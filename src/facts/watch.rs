@@ -33,6 +33,15 @@ pub struct Watch {
 pub struct Audit {
     /// Auditing is on.
     pub enabled: bool,
+    /// Its rules cannot change before the next boot.
+    #[serde(default)]
+    pub locked: bool,
+    /// What a failure does: 0 nothing, 1 a line in the kernel's log, 2 a panic.
+    #[serde(default)]
+    pub failure: Option<u32>,
+    /// How long a full queue holds up a process that makes an event; 0 not at all.
+    #[serde(default)]
+    pub backlog_wait: Option<u32>,
     /// Loaded rules as `auditctl -l` shows them.
     pub rules: Vec<String>,
 }
@@ -229,12 +238,17 @@ fn forward(text: &str) -> Result<BTreeSet<u16>, String> {
     lines(text).map(|line| line.trim().parse().map_err(|_| format!("no port: {}", shown(line)))).collect()
 }
 
-/// `enabled NUMBER`, `rule RULE`.
+/// `enabled NUMBER` and the like, `rule RULE`.
 fn audit(text: &str) -> Result<Audit, String> {
     let mut found = Audit::default();
     for line in lines(text) {
         match line.split_once(' ') {
-            Some(("enabled", number)) => found.enabled = matches!(number.trim(), "1" | "2"),
+            Some(("enabled", number)) => {
+                found.enabled = matches!(number.trim(), "1" | "2");
+                found.locked = number.trim() == "2";
+            }
+            Some(("failure", number)) => found.failure = number.trim().parse().ok(),
+            Some(("backlog_wait_time", number)) => found.backlog_wait = number.trim().parse().ok(),
             Some(("rule", rule)) => found.rules.push(shown(rule)),
             _ => return Err(format!("no line of auditctl's: {}", shown(line))),
         }
@@ -298,8 +312,9 @@ ignored sshd 10.77.0.0/24
         }
         assert_eq!(forward("6514\n").unwrap(), [6514].into());
         assert!(forward("many").is_err());
-        let trail = audit("enabled 1\nrule -w /etc/pve -p wa\n").unwrap();
-        assert!(trail.enabled && trail.rules.len() == 1 && audit("surprise").is_err());
+        let trail = audit("enabled 2\nfailure 1\nbacklog_wait_time 60000\nrule -w /etc/pve -p wa\n").unwrap();
+        assert!(trail.enabled && trail.locked && trail.rules.len() == 1 && audit("surprise").is_err());
+        assert_eq!((trail.failure, trail.backlog_wait), (Some(1), Some(60_000)));
     }
 
     proptest::proptest! {

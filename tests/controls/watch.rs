@@ -1,5 +1,6 @@
 //! bruteforce.*, logs.* and audit.*: what they say of a fresh node, after what they ask for, and with what they depend on unreadable.
 
+use pve_harden::controls::Status;
 use pve_harden::controls::bruteforce::{JAILS, never_banned};
 use pve_harden::facts::watch::{Audit, Fail2ban, Jail, Journald};
 use pve_harden::facts::{Facts, Reading};
@@ -107,11 +108,11 @@ fn a_fresh_node_keeps_its_journal_and_one_that_is_silent_is_found() {
     let mut facts = node(Facts::fresh_pve9(), &policy);
     let says = |facts: &Facts| control("logs.journal").evaluate(facts, &policy).status;
     *known(&mut facts.watch.journald) = Journald { on_disk: true, max_use: Some(1 << 30), ..Journald::default() };
-    assert_eq!(says(&facts), pve_harden::controls::Status::Compliant);
+    assert_eq!(says(&facts), Status::Compliant);
     for (name, value) in [("MaxLevelStore", "warning"), ("SystemMaxUse", "64G"), ("Storage", "none")] {
         let mut facts = facts.clone();
         known(&mut facts.watch.journald).settings.insert(name.into(), (value.into(), "x".into()));
-        assert_ne!(says(&facts), pve_harden::controls::Status::Compliant, "{name}");
+        assert_ne!(says(&facts), Status::Compliant, "{name}");
     }
 }
 
@@ -145,27 +146,141 @@ fn forwarding() {
     }
 }
 
-/// Reported only: a person installs it and loads the rules.
+/// A machine with a kernel of its own and without auditd.
+fn machine(policy: &Policy) -> Facts {
+    let mut facts = node(Facts::fresh_pve9(), policy);
+    facts.os.kernel = Reading::Known(pve_harden::facts::os::Kernel { virt: "none".into(), ..Default::default() });
+    for name in ["auditd.service", "pve-harden-audit.service"] {
+        let mut absent = unit("inactive", "");
+        absent.load = "not-found".into();
+        known(&mut facts.units).insert(name.into(), absent);
+    }
+    facts.watch.audit = Reading::Absent;
+    for written in &policy.profile.audit.rules.watch {
+        let path = written.trim_end_matches('/');
+        let image = pve_harden::change::FileImage::root("x\n", 0o644);
+        let fact = match path {
+            "/etc/sudoers" | "/etc/sudoers.d" => Reading::Absent,
+            _ if written.ends_with('/') => Reading::Known(super::model::directory(0o755, "root", "root")),
+            _ => Reading::Known(super::model::regular(&image)),
+        };
+        facts.files.insert(path.into(), fact);
+    }
+    facts.files.insert("/etc/audit".into(), Reading::Absent);
+    facts
+}
+
+/// auditd with its files as they are now: auditctl shows a rule much as it was written.
+fn start_auditd(facts: &mut Facts) {
+    for name in ["auditd.service", "pve-harden-audit.service"] {
+        known(&mut facts.units).insert(name.into(), unit("active", "enabled"));
+    }
+    let texts = ["/etc/audit/rules.d/pve-harden.rules", "/etc/audit/rules.d/pve-harden-pve.rules"]
+        .map(|path| facts.text(path).known().cloned().unwrap_or_default());
+    let rules = texts.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("-a ")).map(str::to_owned);
+    facts.watch.audit = Reading::Known(Audit {
+        enabled: true,
+        failure: Some(1),
+        backlog_wait: Some(0),
+        rules: rules.collect(),
+        ..Audit::default()
+    });
+}
+
+/// A machine after its first run.
+fn audited(policy: &Policy) -> Facts {
+    let facts = machine(policy);
+    let verdict = control("audit.rules").evaluate(&facts, policy);
+    let mut after = super::model::apply(&facts, super::changes(&verdict));
+    start_auditd(&mut after);
+    after
+}
+
+fn audit_conf(facts: &mut Facts, text: &str) {
+    let image = pve_harden::change::FileImage::root(text, 0o640);
+    facts.files.insert("/etc/audit/auditd.conf".into(), Reading::Known(super::model::regular(&image)));
+}
+
 #[test]
 fn audit_rules() {
     let policy = policy("strict");
-    let mut facts = node(Facts::fresh_pve9(), &policy);
-    facts.os.kernel = Reading::Known(pve_harden::facts::os::Kernel { virt: "none".into(), ..Default::default() });
-    known(&mut facts.units).insert("auditd.service".into(), unit("active", "enabled"));
-    facts.watch.audit = Reading::Known(Audit { enabled: true, rules: vec!["-w /etc/ssh -p wa -k ssh".into()] });
-    let set = |facts: &mut Facts, text: &str| {
-        let image = pve_harden::change::FileImage::root(text, 0o640);
-        let fact = Reading::Known(super::model::regular(&image));
-        facts.files.insert("/etc/audit/auditd.conf".into(), fact);
-    };
-    set(&mut facts, "max_log_file = 8\nnum_logs = 5\nmax_log_file_action = keep_logs\nspace_left_action = HALT\n");
-    let repair = |facts: &mut Facts| {
-        set(facts, "max_log_file = 8\nnum_logs = 5\nmax_log_file_action = ROTATE\nspace_left_action = SYSLOG\n");
-        known(&mut facts.watch.audit).rules =
-            policy.profile.audit.rules.watch.iter().map(|path| format!("-w {path} -p wa -k pve-harden")).collect();
-    };
-    three("audit.rules", &facts, &policy, repair, |facts| facts.watch.audit = refused());
+    three("audit.rules", &machine(&policy), &policy, start_auditd, |facts| facts.watch.audit = refused());
+    let mut facts = machine(&policy);
     known(&mut facts.os.kernel).virt = "systemd-nspawn".into();
     let verdict = control("audit.rules").evaluate(&facts, &policy);
-    assert!(matches!(verdict.status, pve_harden::controls::Status::NotApplicable { .. }), "{verdict:?}");
+    assert!(matches!(verdict.status, Status::NotApplicable { .. }), "{verdict:?}");
+}
+
+fn audit_advice(facts: &Facts, policy: &Policy) -> (Vec<String>, Option<String>) {
+    match control("audit.rules").evaluate(facts, policy).status {
+        Status::Differs { changes, advice } => (changes.into_iter().map(|change| change.summary).collect(), advice),
+        Status::Compliant => (Vec::new(), None),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_audit_log_neither_stops_the_node_nor_itself() {
+    let policy = policy("strict");
+    let mut facts = audited(&policy);
+    let debian = "max_log_file = 8\nnum_logs = 5\nmax_log_file_action = ROTATE\nspace_left_action = SYSLOG\n";
+    audit_conf(
+        &mut facts,
+        &format!("{debian}admin_space_left_action = syslog\ndisk_full_action = exec /usr/local/bin/x\n"),
+    );
+    assert_eq!(audit_advice(&facts, &policy).0, [""; 0]);
+    for (line, wanted) in [
+        ("admin_space_left_action = SUSPEND", "admin_space_left_action = ROTATE"),
+        ("disk_full_action = halt", "disk_full_action = ROTATE"),
+        ("disk_error_action = Single", "disk_error_action = SYSLOG"),
+        ("max_log_file_action = keep_logs", "max_log_file_action = ROTATE"),
+        ("max_log_file = 800", "max_log_file = 8"),
+        ("num_logs = 1", "num_logs = 5"),
+    ] {
+        audit_conf(&mut facts, &format!("{debian}{line}\n"));
+        let verdict = control("audit.rules").evaluate(&facts, &policy);
+        let after = super::model::apply(&facts, super::changes(&verdict));
+        let text = after.text("/etc/audit/auditd.conf").known().cloned().unwrap();
+        assert_eq!(text.lines().last(), Some(wanted), "{text}");
+        assert_eq!(super::changes(&verdict).len(), 2, "{verdict:?}");
+        assert_eq!(audit_advice(&after, &policy).0, [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn rules_are_judged_as_the_kernel_has_them() {
+    let policy = policy("strict");
+    let right = audited(&policy);
+    let reload = ["auditd reads its files and loads its rules again"];
+    let spoils: [fn(&mut Audit); 4] = [
+        |audit: &mut Audit| audit.rules.retain(|rule| !rule.contains("/etc/shadow")),
+        |audit: &mut Audit| audit.enabled = false,
+        |audit: &mut Audit| audit.failure = Some(2),
+        |audit: &mut Audit| audit.backlog_wait = Some(60_000),
+    ];
+    for spoil in spoils {
+        let mut facts = right.clone();
+        spoil(known(&mut facts.watch.audit));
+        let (changes, advice) = audit_advice(&facts, &policy);
+        assert_eq!((changes.as_slice(), advice.is_some()), (&reload.map(str::to_owned)[..], true));
+        known(&mut facts.watch.audit).locked = true;
+        let (changes, advice) = audit_advice(&facts, &policy);
+        assert!(changes.is_empty() && advice.unwrap().contains("-e 2"));
+    }
+    // Somebody else's rules are enough; of /etc/pve nobody can tell when they were loaded.
+    let mut facts = right.clone();
+    facts.files.insert("/etc/audit/rules.d/pve-harden.rules".into(), Reading::Absent);
+    assert_eq!(audit_advice(&facts, &policy).0, [""; 0]);
+    known(&mut facts.units).insert("pve-harden-audit.service".into(), unit("inactive", "enabled"));
+    assert_eq!(audit_advice(&facts, &policy).0, ["the rules of /etc/pve are loaded each time that it is mounted"]);
+}
+
+#[test]
+fn what_cannot_be_a_rule_is_refused() {
+    let mut policy = policy("strict");
+    let facts = machine(&policy);
+    for path in ["/var/log", "/etc/x -k y", "relative"] {
+        policy.profile.audit.rules.watch = vec![path.into()];
+        assert!(refusal(&control("audit.rules").evaluate(&facts, &policy)).contains("audit.rules"), "{path}");
+    }
 }

@@ -348,7 +348,16 @@ write_file() { # SOURCE|absent PATH [MODE OWNER GROUP]
         about_to_write "$2" "$write_digest" || return 1
         [ -d "$FIREWALL_FOLDER" ] || { : >"$DIR/firewall/made-folder" && sync "$DIR/firewall"; } || return 1
     fi
+    keep_brought "$2" || return 1
     if [ "$1" = absent ]; then remove_path "$2"; else put "$@"; fi
+}
+
+# What a package of this run brought since the state before was saved is what an undo leaves: the package stays, too.
+# shellcheck disable=SC2317,SC2329
+keep_brought() { # PATH
+    [ "$(cat "$DIR/before/$STEP/was" 2>/dev/null)" = absent ] && [ -f "$1" ] && [ ! -L "$1" ] && ! on_pmxcfs "$1" &&
+        [ "$(folder_uid "$1")" = 0 ] || return 0
+    cp -a -- "$1" "$DIR/before/$STEP/brought" && sync "$DIR/before/$STEP/brought"
 }
 
 # The candidate is judged in a copy of /etc/ssh whose Include points into the copy.

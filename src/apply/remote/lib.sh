@@ -271,7 +271,9 @@ restore_path() { # BEFORE-ENTRY-DIR
     sweep_beside "$restore_target"
     case $(cat "$1/was") in
     absent)
-        if [ -d "$restore_target" ] && [ ! -L "$restore_target" ]; then
+        if [ -f "$1/brought" ]; then
+            restore_image "$1/brought" "$restore_target" || return 1
+        elif [ -d "$restore_target" ] && [ ! -L "$restore_target" ]; then
             remove_folder "$restore_target" 2>/dev/null || echo "$restore_target is not empty and stays" >&2
         else
             remove_path "$restore_target" || return 1

@@ -42,7 +42,9 @@ static META: Meta = Meta {
     naive: "Guides forward what is in /var/log: on a PVE node without rsyslog that is neither sshd nor pvedaemon, which are in \
             the journal, and what is in neither of both, pveproxy's requests and the tasks' own logs, is forgotten. Without an \
             authority and a name for the receiver TLS encrypts to whoever answers. A receiver that is down must not stop the \
-            node: the queue lies on disk and is bounded. With `policy-out = \"DROP\"` the port needs a rule.",
+            node: the queue lies on disk and is bounded. With `policy-out = \"DROP\"` the port needs a rule. \
+            systemd-journal-upload is not offered beside it: it carries the journal alone, without requests and tasks, to a \
+            receiver of systemd's only.",
     references: &[
         Reference::Guide("5.1.1"),
         Reference::Cis13("6.1.3"),

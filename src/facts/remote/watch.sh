@@ -59,10 +59,10 @@ watch_forward() {
 }
 if watches forward; then missing ss watch.forward || run watch.forward watch_forward; fi
 
-# enabled NUMBER and a `rule RULE` line each, as auditctl(8) shows them.
+# enabled NUMBER, failure NUMBER, backlog_wait_time NUMBER and a `rule RULE` line each, as auditctl(8) shows them.
 watch_audit() {
     audit_state=$(auditctl -s 2>&1 </dev/null) || { printf '%s\n' "$audit_state" && return 1; }
-    printf '%s\n' "$audit_state" | grep -E '^enabled [0-9]+'
-    auditctl -l 2>/dev/null </dev/null | grep '^-' | cut -c 1-240 | head -n 500 | sed 's/^/rule /'
+    printf '%s\n' "$audit_state" | grep -E '^(enabled|failure|backlog_wait_time) [0-9]+$'
+    auditctl -l 2>/dev/null </dev/null | grep '^-' | cut -c 1-2000 | head -n 500 | sed 's/^/rule /'
 }
 if watches audit; then missing auditctl watch.audit || run watch.audit watch_audit; fi

@@ -17,8 +17,12 @@ pub struct AuditPolicy {
 pub struct AuditRules {
     /// Part of the policy.
     pub enabled: bool,
-    /// Paths of which a loaded rule must watch writes.
+    /// Files and directories, these with a `/` at the end, of which writes and changes of mode or owner are written down.
     pub watch: Vec<String>,
+    /// Write down who loads and unloads kernel modules.
+    pub modules: bool,
+    /// Write down who sets the clock; what chrony does is left out.
+    pub clock: bool,
     /// Most that all of auditd's files may take together, MiB.
     pub max_log_mib: u32,
 }
