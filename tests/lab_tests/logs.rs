@@ -91,3 +91,27 @@ fn what_a_node_writes_arrives_at_a_tls_receiver_and_its_journal_is_bounded() {
     let left = "find /etc/rsyslog.d /etc/systemd/journald.conf.d /etc/ssl/certs -name '*pve-harden*'; systemctl is-active rsyslog; systemctl --failed --plain --no-legend '*syslog*'; true";
     assert_eq!(lab.on("pve1", left).trim(), "inactive");
 }
+
+/// As pve-manager ships it.
+const LOGROTATE: &str = "/var/log/pveproxy/access.log {\n\trotate 7\n\tdaily\n\tmissingok\n\tcompress\n\tdelaycompress\n\tnotifempty\n\tcopytruncate\n\tcreate 640 www-data www-data\n}\n";
+
+#[test]
+fn old_requests_stay_as_long_as_asked() {
+    let Some(lab) = Lab::up("logs-old", &["pve1"], &[]) else { return };
+    lab.on("pve1", &format!("printf '{}' >/etc/logrotate.d/pve", LOGROTATE.replace('\n', "\\n").replace('\t', "\\t")));
+    // Nine requests, a rotation after each: how many are still there.
+    let rotate = "rm -f /var/log/pveproxy/access.log.*; for turn in 1 2 3 4 5 6 7 8 9; do
+            curl -sk https://127.0.0.1:8006/api2/json/turn-$turn && for try in $(seq 100); do [ -s /var/log/pveproxy/access.log ] && break; sleep 0.1; done
+            logrotate -f /etc/logrotate.d/pve || exit 1
+        done >/dev/null; ls /var/log/pveproxy/ | grep -c 'access.log.'";
+    assert_eq!(lab.on("pve1", rotate).trim(), "7");
+    let words = ["pve1", "--profile", "strict", "--control", "logs.retention", "--control", "accounts.admin"];
+    lab.harden(&[&["apply", "--yes"][..], &words].concat()).exits(0);
+    assert!(lab.on("pve1", "cat /etc/logrotate.d/pve").contains("\trotate 90\n\tdaily\n"));
+    let judged = lab.on("pve1", "logrotate -d /etc/logrotate.conf 2>&1");
+    assert!(!judged.contains("error:") && judged.contains("(90 rotations)"), "{judged}");
+    assert_eq!(lab.on("pve1", rotate).trim(), "9");
+    lab.harden(&[&["plan"][..], &words].concat()).exits(0);
+    lab.harden(&["rollback", "pve1", "--yes"]).exits(0);
+    assert!(lab.on("pve1", "cat /etc/logrotate.d/pve").contains("\trotate 7\n"));
+}

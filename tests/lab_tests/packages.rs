@@ -68,3 +68,36 @@ fn a_held_dpkg_lock_ends_the_run_and_changes_nothing() {
     lab.root_password_login("pve1").exits(0);
     assert_eq!(lab.fingerprint("pve1"), before);
 }
+
+/// What apt itself would fetch from Proxmox' servers, on which each component has its own.
+fn channels(lab: &Lab, node: &str) -> String {
+    lab.on(node, "apt-get update --print-uris | sed -n \"s|^'\\(.*proxmox.com/debian/.*\\)/dists/.*|\\1|p\" | sort -u")
+}
+
+#[test]
+fn a_channel_that_is_named_is_switched_to_and_back() {
+    let Some(lab) = Lab::up("packages-channel", &["pve1"], &[]) else { return };
+    lab.lab(["up", "pve2", "--pve", "8"]).exits(0);
+    let profile = lab.site.with_file_name("channel.toml");
+    let text = "extends = \"baseline\"\n[updates.repositories]\nproxmox = \"no-subscription\"\n";
+    std::fs::write(&profile, text).unwrap();
+    let controls = ["--control", "updates.repositories", "--control", "accounts.admin"];
+    for node in ["pve1", "pve2"] {
+        let command = |verb: &[&str]| {
+            lab.harden(&[&[verb[0], node, "--profile", profile.to_str().unwrap()], &verb[1..], &controls].concat())
+        };
+        let before = channels(&lab, node);
+        assert!(before.contains("https://enterprise.proxmox.com/debian/pve\n"), "{before}");
+        let own = "cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null; true";
+        let debian = lab.on(node, own);
+        command(&["apply", "--yes"]).exits(0);
+        let after = channels(&lab, node);
+        assert!(after.contains("http://download.proxmox.com/debian/pve\n"), "{after}");
+        assert!(!after.contains("enterprise.proxmox.com"), "{after}");
+        assert_eq!(lab.on(node, own), debian);
+        let again = command(&["plan"]).exits(0);
+        assert!(again.stdout.contains("0 changes"), "{}", again.stdout);
+        lab.harden(&["rollback", node, "--yes"]).exits(0);
+        assert_eq!(channels(&lab, node), before);
+    }
+}
