@@ -95,7 +95,7 @@ impl Connector {
 
     async fn reached(&self, policy: &Policy) -> Result<Node> {
         let host = &policy.host;
-        let held = self.held(policy).await;
+        let keys::Own { held, algorithms } = keys::own(policy, &self.options).await;
         self.tell(&host.name, What::Connecting);
         let mut logins = self.logins(policy, &held);
         let mut powerless = None;
@@ -109,7 +109,6 @@ impl Connector {
             match read(&connection, policy).await {
                 Ok((capture, facts)) => {
                     self.tell(&host.name, What::Captured { milliseconds: started.elapsed().as_millis() });
-                    let algorithms = keys::offered(policy, &self.options).await;
                     let operator = Operator { key_fingerprints: held, algorithms, ..Operator::default() };
                     return Ok(Node { connection, capture, facts, operator });
                 }
@@ -125,7 +124,7 @@ impl Connector {
 
     /// Fingerprints of the keys this operator holds for the node.
     pub async fn held(&self, policy: &Policy) -> BTreeSet<String> {
-        keys::held(policy, &self.options).await
+        keys::own(policy, &self.options).await.held
     }
 
     /// Logs in: as the user that was named, else as the first administrator whose key is here, else as root.

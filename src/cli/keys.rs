@@ -15,32 +15,39 @@ use crate::profile::policy::{Host, Policy};
 /// Asking the local ssh programs takes milliseconds; an agent that hangs holds no usable key.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Fingerprints (`SHA256:…`) of the keys this operator can log in with to this node, as any of its administrators.
-pub async fn held(policy: &Policy, connection: &args::Connection) -> BTreeSet<String> {
+/// What this operator's own ssh says about logging in to a node.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// Fingerprints (`SHA256:…`) of the keys that can be used, as any of the node's administrators.
+    pub held: BTreeSet<String>,
+    /// What ssh offers as the first administrator: keyword → names.
+    pub algorithms: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Asks it, once for each user.
+pub async fn own(policy: &Policy, connection: &args::Connection) -> Own {
     let host = &policy.host;
     let admins = policy.site.admins.iter().map(|admin| &admin.name);
     let users: BTreeSet<&String> = host.user.iter().chain(admins).collect();
     let (mut identities, mut agents) = (BTreeSet::from_iter(host.identity.clone()), BTreeSet::from([None]));
+    let first = policy.site.admins.first().map(|admin| &admin.name).or(host.user.as_ref());
+    let mut algorithms = BTreeMap::new();
     for user in users {
         let settings = ssh_settings(host, user, connection).await;
         identities.extend(settings.identities);
         agents.extend(settings.agent.map(Some));
+        if first == Some(user) {
+            algorithms = settings.algorithms;
+        }
+    }
+    if std::env::var_os("SSH_AUTH_SOCK").is_none() {
+        agents.remove(&None);
     }
     let mut held: BTreeSet<String> = identities.iter().filter_map(|file| fingerprint(file)).collect();
     for socket in agents {
         held.extend(agent(socket.as_deref()).await);
     }
-    held
-}
-
-/// What this operator's ssh offers this node as an administrator: keyword → names.
-pub async fn offered(policy: &Policy, connection: &args::Connection) -> BTreeMap<String, BTreeSet<String>> {
-    let host = &policy.host;
-    let user = policy.site.admins.first().map(|admin| &admin.name).or(host.user.as_ref());
-    match user {
-        Some(user) => ssh_settings(host, user, connection).await.algorithms,
-        None => BTreeMap::new(),
-    }
+    Own { held, algorithms }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

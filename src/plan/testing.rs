@@ -116,7 +116,7 @@ pub fn policy() -> Policy {
         profile,
         site,
         host: Host { name: "pve1".into(), address: "192.0.2.11".into(), ..Host::default() },
-        origins: std::collections::BTreeMap::new(),
+        origins: std::sync::Arc::default(),
         profile_names: vec!["baseline".into()],
         digests: crate::profile::policy::Digests::default(),
         left_out: std::collections::BTreeSet::new(),

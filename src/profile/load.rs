@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -29,7 +30,7 @@ pub struct Loaded {
     /// The site; empty when there is no file.
     pub site: Site,
     /// Where each value of the profile was set.
-    pub origins: BTreeMap<String, Origin>,
+    pub origins: Arc<BTreeMap<String, Origin>>,
     /// Profiles in the order they were merged.
     pub profile_names: Vec<String>,
     /// Digests of both.
@@ -51,7 +52,7 @@ impl Loaded {
             profile: self.profile.clone(),
             site: self.site.clone(),
             host: host.clone(),
-            origins: self.origins.clone(),
+            origins: Arc::clone(&self.origins),
             profile_names: self.profile_names.clone(),
             digests: self.digests.clone(),
             left_out: BTreeSet::new(),
@@ -182,7 +183,7 @@ impl Loaded {
         let digests = Digests { profile: profile_digest(&stack.leaves), site: digest(&site::canonical(&site)) };
         Ok(Self {
             digests,
-            origins: origins(&stack.leaves),
+            origins: Arc::new(origins(&stack.leaves)),
             values: nest(&stack.leaves),
             profile,
             site,

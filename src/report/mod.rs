@@ -264,7 +264,7 @@ impl Failure {
 /// Files and lines that set the values of a control, near lines as ranges: `baseline:31-37, strict.toml:4`.
 fn origins(policy: &Policy, id: &str) -> String {
     let mut lines: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (key, origin) in &policy.origins {
+    for (key, origin) in policy.origins.iter() {
         let inside = key.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         if inside {
             lines.entry(&origin.file).or_default().push(origin.line);
@@ -292,6 +292,8 @@ fn ranges(mut lines: Vec<usize>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::plan::testing;
     use crate::profile::policy::{Origin, Scope};
@@ -326,7 +328,7 @@ mod tests {
             ("ssh.limits.d", "own.toml", 2),
             ("ssh.limitsx", "baseline", 1),
         ] {
-            policy.origins.insert(key.into(), Origin { file: file.into(), line });
+            Arc::make_mut(&mut policy.origins).insert(key.into(), Origin { file: file.into(), line });
         }
         assert_eq!(origins(&policy, "ssh.limits"), "baseline:4-5,12, own.toml:2");
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::frames::{Frame, Limits, Parser};
@@ -59,7 +60,7 @@ where
     let Pipes { stdin, stdout, stderr } = pipes;
     let mut kept = Vec::new();
     let ending = {
-        let mut writing = pin!(write(stdin, &stream));
+        let mut writing = pin!(write(stdin, stream));
         let mut listening = pin!(keep_tail(stderr, &mut kept));
         let mut reading = pin!(read(stdout, Parser::new(&nonce, limits), on_frame));
         let (mut written, mut silent) = (false, false);
@@ -86,9 +87,12 @@ where
     }
 }
 
-async fn write(mut stdin: impl AsyncWrite + Unpin, stream: &[u8]) {
+/// The stream goes as soon as it is written: of many nodes at once each would hold one until it has answered.
+async fn write(mut stdin: impl AsyncWrite + Unpin, stream: Zeroizing<Vec<u8>>) {
     // A program that does not read its input to the end is no failure; if it should have, its answer says so.
-    if stdin.write_all(stream).await.is_ok() {
+    let written = stdin.write_all(&stream).await;
+    drop(stream);
+    if written.is_ok() {
         let _ = stdin.shutdown().await;
     }
 }
@@ -107,7 +111,7 @@ async fn read(
     mut parser: Parser,
     on_frame: &mut (dyn FnMut(Frame) -> ControlFlow<()> + Send),
 ) -> Result<Ending, Error> {
-    let mut chunk = vec![0; 64 << 10];
+    let mut chunk = vec![0; 16 << 10];
     loop {
         let count = match stdout.read(&mut chunk).await {
             Ok(count) => count,

@@ -53,7 +53,9 @@ impl Limits {
 /// Longest header line that can be right.
 const HEADER: usize = 512;
 /// Room that stays in the buffer after a large frame.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 16 << 10;
+/// Up to here room for a whole answer is made at once instead of by doubling.
+const AT_ONCE: usize = 1 << 20;
 /// How much of a wrong line is shown.
 const SHOWN: usize = 80;
 
@@ -188,20 +190,26 @@ impl Parser {
 
     fn read_body(&mut self, header: &Header, frames: &mut Vec<Frame>) -> Result<bool, Error> {
         if self.buffer.len() <= header.length {
+            let missing = header.length + 1 - self.buffer.len();
+            if missing <= AT_ONCE {
+                self.buffer.reserve_exact(missing);
+            }
             return Ok(false);
         }
         if self.buffer[header.length] != b'\n' {
             return Err(Error::Garbage(format!("the answer {} is longer than it says", header.name)));
         }
         // A body of its own size: bodies are kept, and the buffer holds many.
-        let mut body = self.buffer[..header.length].to_vec();
+        let body = &self.buffer[..header.length];
+        let body = if header.base64 {
+            STANDARD
+                .decode(body)
+                .map_err(|error| Error::Garbage(format!("the answer {} is no base64: {error}", header.name)))?
+        } else {
+            body.to_vec()
+        };
         self.buffer.drain(..=header.length);
         self.buffer.shrink_to(KEPT);
-        if header.base64 {
-            body = STANDARD
-                .decode(&body)
-                .map_err(|error| Error::Garbage(format!("the answer {} is no base64: {error}", header.name)))?;
-        }
         if header.name == "end" {
             self.state = State::Ended(header.status);
         } else {

@@ -45,6 +45,7 @@ pub use web::*;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use schemars::JsonSchema;
@@ -59,8 +60,8 @@ pub struct Policy {
     pub site: Site,
     /// The node this policy is for.
     pub host: Host,
-    /// Dotted key (`ssh.limits.max-auth-tries`) → where it was set.
-    pub origins: BTreeMap<String, Origin>,
+    /// Dotted key (`ssh.limits.max-auth-tries`) → where it was set; the nodes of a command share it.
+    pub origins: Arc<BTreeMap<String, Origin>>,
     /// Names of the profiles in the order they were merged.
     pub profile_names: Vec<String>,
     /// SHA-256 over the merged profile, and over the site; hex.
