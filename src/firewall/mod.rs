@@ -296,6 +296,11 @@ impl Model {
     }
 }
 
+/// The limit is written as an object where nft 1.1.3 wants a list, and the whole transaction fails (proxmox-firewall 1.2.3,
+/// `Firewall::handle_host_options`).
+const NO_SYNFLOOD: &str = "host.fw says `protection_synflood: 1`, with which proxmox-firewall writes rules that nft refuses; \
+     the node keeps the rules it has";
+
 fn state(inputs: &Inputs<'_>) -> State {
     let refused = [("cluster.fw", inputs.cluster.refused()), ("host.fw", inputs.host.refused())];
     if let Some((file, problem)) = refused.into_iter().find_map(|(file, problem)| Some((file, problem?))) {
@@ -312,7 +317,11 @@ fn state(inputs: &Inputs<'_>) -> State {
     if inputs.host.config().flag("enable") == Some(false) {
         return State::Off("host.fw says `enable: 0`, which drops every rule for the node".into());
     }
-    match inputs.cluster.backend() {
+    let backend = inputs.cluster.backend();
+    if backend == Backend::Nftables && inputs.host.config().flag("protection_synflood") == Some(true) {
+        return State::Unread(NO_SYNFLOOD.into());
+    }
+    match backend {
         Backend::Iptables => State::On { v4: iptables::compile(inputs, false), v6: iptables::compile(inputs, true) },
         Backend::Nftables => State::On { v4: nftables::compile(inputs, false), v6: nftables::compile(inputs, true) },
     }

@@ -121,9 +121,11 @@ begin_to_watch_rules() {
 }
 
 # proxmox-firewall writes all its rules anew at each tick and every rule gets a new handle. The first time it may have
-# read the files just before they were written.
+# read the files just before they were written. It loads the fixed chains first and those of the files in a second
+# transaction, and only that one tells whether nft took the rules: cluster-in has a rule at least, the policy.
 nft_handles() {
-    nft -a list table inet proxmox-firewall 2>/dev/null | sed -n 's/.*# handle //p' | tr '\n' ' '
+    nft -a list chain inet proxmox-firewall cluster-in 2>/dev/null | sed -n -e '/{ # handle /d' -e 's/.*# handle //p' |
+        tr '\n' ' '
 }
 
 # Whether the kernel's rules are those of the files; RULES_SAY has the reason when not.

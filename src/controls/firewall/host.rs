@@ -3,7 +3,7 @@
 use crate::controls::conf::wanted;
 use crate::controls::{Evidence, Meta, Reference, Severity};
 use crate::profile::policy::Policy;
-use crate::pve::firewall::HostFw;
+use crate::pve::firewall::{Backend, HostFw};
 
 use super::node::{Files, Node};
 use super::{Firewall, FirewallControl, judge};
@@ -21,7 +21,8 @@ static META: Meta = Meta {
     checked: "The options of the node's host.fw, with PVE's defaults where one is not set.",
     naive: "`ndp: 0` ends IPv6 on the node: neighbours are not found any more. A value that PVE cannot read, like \
             `tcpflags: yes`, is dropped without a word. Synflood protection counts per source address: an office behind \
-            one address shares its limit. `log_level_in: info` on a public address fills the disk slowly.",
+            one address shares its limit. With `nftables: 1` it ends the firewall: proxmox-firewall 1.2 writes a limit that nft \
+            refuses, and none of its rules are loaded, so there it is switched off whatever the profile says. `log_level_in: info` on a public address fills the disk slowly.",
     references: &[
         Reference::Guide("1.2.4"),
         Reference::Source("pve-firewall src/PVE/Firewall.pm parse_hostfw_option"),
@@ -41,7 +42,7 @@ impl FirewallControl for Options {
     }
 
     fn edit_host(&self, node: &Node<'_>, file: &mut HostFw) {
-        for want in wants(node.policy) {
+        for want in wants(node) {
             if file.config().option(want.option).unwrap_or(want.default) != want.value {
                 file.set_option(want.option, &want.value);
             }
@@ -56,7 +57,7 @@ impl FirewallControl for Options {
             let key = format!("firewall.node.{}", want.key);
             Evidence::new(format!("host.fw {}", want.option), found, wanted(node.policy, &key, want.value))
         };
-        let mut evidence: Vec<Evidence> = wants(node.policy).into_iter().map(option).collect();
+        let mut evidence: Vec<Evidence> = wants(node).into_iter().map(option).collect();
         evidence.extend(judge::problems("host.fw", &node.files.host));
         evidence
     }
@@ -79,8 +80,10 @@ struct Want {
     default: &'static str,
 }
 
-fn wants(policy: &Policy) -> Vec<Want> {
-    let node = &policy.profile.firewall.node;
+fn wants(of: &Node<'_>) -> Vec<Want> {
+    let node = &of.policy.profile.firewall.node;
+    // proxmox-firewall loads no rules at all with it.
+    let synflood = node.synflood && of.backend() == Backend::Iptables;
     let flag = |option, key, value: bool, default| Want { option, key, value: u8::from(value).to_string(), default };
     let number = |option, key, value: u32, default| Want { option, key, value: value.to_string(), default };
     let log = |option, key, value: crate::profile::policy::FirewallLog| Want {
@@ -93,9 +96,9 @@ fn wants(policy: &Policy) -> Vec<Want> {
         flag("nosmurfs", "nosmurfs", node.nosmurfs, "1"),
         flag("tcpflags", "tcpflags", node.tcpflags, "0"),
         flag("ndp", "ndp", node.ndp, "1"),
-        flag("protection_synflood", "synflood", node.synflood, "0"),
+        flag("protection_synflood", "synflood", synflood, "0"),
     ];
-    if node.synflood {
+    if synflood {
         wants.push(number("protection_synflood_rate", "synflood-rate", node.synflood_rate, "200"));
         wants.push(number("protection_synflood_burst", "synflood-burst", node.synflood_burst, "1000"));
     }

@@ -388,3 +388,14 @@ fn nothing_is_planned_where_the_files_cannot_be_read() {
         }
     }
 }
+
+#[test]
+fn proxmox_firewall_does_not_get_the_flood_protection_that_it_cannot_load() {
+    let mut policy = policy();
+    policy.profile.firewall.node.synflood = true;
+    let nftables = node(Facts::fresh_pve9(), "", "[OPTIONS]\n\nnftables: 1\nprotection_synflood: 1\n");
+    let text = written(&NODE, &nftables, &policy, HOST);
+    assert!(text.contains("nftables: 1\nprotection_synflood: 0\n"), "{text}");
+    let text = written(&NODE, &fresh(), &policy, HOST);
+    assert!(text.contains("protection_synflood: 1\n"), "{text}");
+}

@@ -121,7 +121,7 @@ impl Compiler<'_> {
     fn options(&mut self) {
         let options = self.inputs.host.config();
         let ndp = options.flag("ndp") != Some(false);
-        let (synflood, flags) = (options.flag("protection_synflood"), options.flag("tcpflags"));
+        let flags = options.flag("tcpflags");
         let smurfs = options.flag("nosmurfs") != Some(false);
         if self.v6 {
             let (word, target) = if ndp { ("accept", Target::Accept) } else { ("drop", Target::Drop) };
@@ -133,12 +133,6 @@ impl Compiler<'_> {
                     self.add(chain, own(text, matches, target.clone(), "neighbour discovery"));
                 }
             }
-        }
-        if synflood == Some(true) {
-            // The chain ends with `drop`: whatever is below the limit comes back from `ratelimit-synflood` and meets it.
-            let name = "protection_synflood, whose chain ends with a drop for every new TCP connection";
-            let text = "tcp flags & (fin|syn|rst|ack) == syn drop";
-            self.add("option-in", own(text, vec![Match::Protocol(6)], Target::Drop, name));
         }
         if flags == Some(true) {
             let matches = vec![Match::Protocol(6), Match::SourcePorts(vec![0..=0])];
