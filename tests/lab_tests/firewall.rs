@@ -2,6 +2,7 @@
 
 mod apply_node;
 mod by_hand;
+mod nftables;
 mod quorum;
 mod shipped;
 mod simulator;

@@ -6,7 +6,7 @@ mod bruteforce;
 mod certificates;
 mod declared;
 mod drift;
-mod enforcement;
+pub mod enforcement;
 mod expiry;
 mod faults;
 mod firewall;

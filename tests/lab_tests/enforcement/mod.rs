@@ -1,6 +1,7 @@
 //! What PVE's firewall lets through, shown with packets.
 
 mod generated;
+pub mod nftables;
 mod packets;
 mod probe;
 mod reach;

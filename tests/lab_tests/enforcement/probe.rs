@@ -85,10 +85,18 @@ impl Packet {
                 // The kernel would repeat it, or end it, if the socket went now.
                 _ => Ok(Some(socket)),
             },
-            Kind::Udp { .. } => socket.send_to(b"probe", &to).map(|_| None),
-            Kind::Icmp(kind) => socket.send_to(&icmp(kind), &to).map(|_| None),
-            Kind::Other(_) => socket.send_to(&[0; 20], &to).map(|_| None),
+            Kind::Udp { .. } => sent(socket.send_to(b"probe", &to)),
+            Kind::Icmp(kind) => sent(socket.send_to(&icmp(kind), &to)),
+            Kind::Other(_) => sent(socket.send_to(&[0; 20], &to)),
         }
+    }
+}
+
+/// A packet that the sender's own rules drop was sent all the same.
+fn sent(result: std::io::Result<usize>) -> std::io::Result<Option<Socket>> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(None),
     }
 }
 

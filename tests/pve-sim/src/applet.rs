@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{cli, corosync, idle, pmxcfs, pvecm, pvedaemon, pveproxy};
+use crate::{cli, corosync, firewall, idle, pmxcfs, pvecm, pvedaemon, pveproxy};
 
 /// What a program gets: the words after its name.
 pub type Arguments = Vec<String>;
@@ -55,7 +55,10 @@ pub const APPLETS: &[Applet] = &[
     applet("watchdog-mux", "/usr/sbin", idle::watchdog_mux),
 ];
 
+/// A program that a node has only when `install-proxmox-firewall` was run on it.
+pub const PROXMOX_FIREWALL: Applet = applet("proxmox-firewall", "/usr/libexec/proxmox", firewall::nft::run);
+
 /// The applet of that name.
 pub fn find(name: &str) -> Option<&'static Applet> {
-    APPLETS.iter().find(|applet| applet.name == name)
+    APPLETS.iter().chain([&PROXMOX_FIREWALL]).find(|applet| applet.name == name)
 }

@@ -59,6 +59,9 @@ fn main() -> ExitCode {
         if arguments.first().is_some_and(|word| word == "install") {
             return finish(install::run(&arguments).map(|()| 0));
         }
+        if arguments.first().is_some_and(|word| word == "install-proxmox-firewall") {
+            return finish(install::proxmox_firewall(Path::new("/")).map(|()| 0));
+        }
         if arguments.first().is_some_and(|word| word == "setup-sshd-config") {
             return finish(pvecm::ssh::open_root_login(&host::Host::this()).map(|_| 0));
         }

@@ -8,6 +8,7 @@
 //! | `compile` | chains and sets |
 //! | `kernel` | what is loaded, what would change, loading it |
 //! | `command`, `daemon`, `simulate` | `pve-firewall` |
+//! | `nft` | proxmox-firewall, the other firewall |
 //! | `module` | what other programs call in its Perl modules |
 
 pub mod address;
@@ -19,6 +20,7 @@ pub mod kernel;
 pub mod macros;
 pub mod module;
 pub mod names;
+pub mod nft;
 pub mod node;
 pub mod options;
 pub mod rule;

@@ -16,6 +16,12 @@ use clap::Parser;
 
 use crate::release::Release;
 
+/// Puts proxmox-firewall and its unit onto a node.
+pub fn proxmox_firewall(root: &Path) -> anyhow::Result<()> {
+    programs::install_one(root, &crate::applet::PROXMOX_FIREWALL)?;
+    units::install_proxmox_firewall(root)
+}
+
 /// What a node is to be.
 #[derive(Parser, Debug)]
 #[command(name = "pve-sim")]

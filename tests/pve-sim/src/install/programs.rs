@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::below;
-use crate::applet::APPLETS;
+use crate::applet::{APPLETS, Applet};
 use crate::files::lay_out;
 use crate::release::{MARKER, Release};
 
@@ -27,6 +27,12 @@ pub fn install(root: &Path, release: Release) -> anyhow::Result<()> {
         link(root, &applet.path())?;
     }
     Ok(())
+}
+
+/// Links one name to the program that is there already.
+pub fn install_one(root: &Path, applet: &Applet) -> anyhow::Result<()> {
+    std::fs::create_dir_all(below(root, applet.folder))?;
+    link(root, &applet.path())
 }
 
 fn link(root: &Path, path: &str) -> anyhow::Result<()> {

@@ -236,6 +236,17 @@ const UNITS: &[Unit] = &[
     },
 ];
 
+const PROXMOX_FIREWALL: Unit = Unit {
+    name: "proxmox-firewall",
+    description: "Proxmox nftables firewall",
+    order: &[
+        "Wants=pve-cluster.service pvefw-logger.service",
+        "After=pvefw-logger.service pve-cluster.service network.target systemd-modules-load.service",
+    ],
+    start: Start::Lines(&["Type=simple", "ExecStart=/usr/libexec/proxmox/proxmox-firewall start"]),
+    target: MULTI_USER,
+};
+
 const TIMER: &str = "[Unit]
 Description=Daily PVE download activities
 
@@ -259,15 +270,22 @@ const FOLDER: &str = "/usr/lib/systemd/system";
 /// Writes the units and enables those that a fresh node starts.
 pub fn install(root: &Path) -> anyhow::Result<()> {
     for unit in UNITS {
-        let file = format!("{}.service", unit.name);
-        lay_out(&below(root, &format!("{FOLDER}/{file}")), text(unit).as_bytes(), 0o644)?;
-        if !unit.target.is_empty() {
-            enable(root, &file, unit.target)?;
-        }
+        install_one(root, unit)?;
     }
     lay_out(&below(root, &format!("{FOLDER}/pve-daily-update.timer")), TIMER.as_bytes(), 0o644)?;
     enable(root, "pve-daily-update.timer", "timers.target")?;
     lay_out(&below(root, &format!("{FOLDER}/pve-storage.target")), STORAGE.as_bytes(), 0o644)
+}
+
+/// The unit of a program that not every node has.
+pub fn install_proxmox_firewall(root: &Path) -> anyhow::Result<()> {
+    install_one(root, &PROXMOX_FIREWALL)
+}
+
+fn install_one(root: &Path, unit: &Unit) -> anyhow::Result<()> {
+    let file = format!("{}.service", unit.name);
+    lay_out(&below(root, &format!("{FOLDER}/{file}")), text(unit).as_bytes(), 0o644)?;
+    if unit.target.is_empty() { Ok(()) } else { enable(root, &file, unit.target) }
 }
 
 fn enable(root: &Path, unit: &str, target: &str) -> anyhow::Result<()> {
