@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: many-nodes test-oracle scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
+.PHONY: nft-tests many-nodes test-oracle scan vagrant-lab demo test check unit lab-tests vm-tests fault-tests bench bench-peers prerequisites build install docs clean
 
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -43,6 +43,10 @@ fault-tests: prerequisites build
 
 many-nodes: prerequisites build
 	LAB_TWENTY=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite twenty_nodes
+
+# A node whose firewall is proxmox-firewall: pve-sim's, or with PVE_NFT=PROGRAM a real one (docs/oracle.md).
+nft-tests: prerequisites build
+	LAB_NFT=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite -- --test-threads=1 nftables_agrees a_node_with_nftables
 
 # The firewall's model against a real pve-firewall: this machine's, or that of ORACLE=root@NODE.
 test-oracle:

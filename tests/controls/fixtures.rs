@@ -247,7 +247,7 @@ fn firewall_backend() {
 fn ssh_keys() {
     let id = "ssh.keys";
     let mut policy = policy("baseline");
-    policy.origins.clear();
+    policy.origins = std::sync::Arc::default();
     let mut facts = asked(Facts::fresh_pve9(), &policy);
     let day = facts.taken.known().unwrap().as_second() / 86_400;
     person(&mut facts, "ops", 1000, &[super::KEY, super::OTHER_KEY, super::KEY], Some(day * 86_400));

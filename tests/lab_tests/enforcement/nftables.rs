@@ -8,6 +8,11 @@ use crate::support::lab::{Lab, feed};
 const NFT: &str = "#!/bin/sh\nexec awk '/^table bridge/ { bridge = 1 } \
     bridge && /reject with|ct state|ibrname/ { next } { print }' | /usr/sbin/nft \"$@\"\n";
 
+/// Whether these tests were asked for (`make nft-tests`).
+pub fn asked() -> bool {
+    std::env::var_os("LAB_NFT").is_some()
+}
+
 /// Puts proxmox-firewall onto the node and starts it.
 pub fn install(lab: &Lab, node: &str) {
     lab.on(node, "pve-sim install-proxmox-firewall");
