@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::access::{AccessCall, AccessStep, Grants, UserSettings};
+use crate::pve::names;
 use crate::pve::user_cfg::{Grant, Group, Pool, User, UserConfig};
 
 /// Lays a call over a configuration. A call that PVE would refuse changes nothing.
@@ -68,6 +69,9 @@ pub fn apply(config: &mut UserConfig, call: &AccessCall) {
             }
         }
         AccessCall::RealmModify { .. } => {}
+        AccessCall::RootLogin { enabled } => {
+            config.users.entry(names::ROOT.to_owned()).or_default().enabled = *enabled;
+        }
     }
 }
 
@@ -220,6 +224,10 @@ fn undo(before: &UserConfig, call: &AccessCall) -> (Vec<AccessCall>, Option<Stri
         }
         // Realms are no part of user.cfg: whoever makes the call knows what it was.
         AccessCall::RealmModify { .. } => Vec::new(),
+        AccessCall::RootLogin { .. } => {
+            let enabled = before.users.get(names::ROOT).is_none_or(|root| root.enabled);
+            vec![AccessCall::RootLogin { enabled }]
+        }
     };
     (calls, None)
 }
@@ -378,6 +386,7 @@ mod tests {
             AccessCall::TokenDelete { token: new("a@pve!ci") },
             AccessCall::AclSet { grants: grants("/vms", &["R", "S"], &["a@pve", "@g"]), propagate: true },
             AccessCall::AclDelete { grants: grants("/", &["R"], &["a@pve", "@g", "b@pam"]) },
+            AccessCall::RootLogin { enabled: false },
         ];
         calls.into_iter().for_each(round_trip);
     }

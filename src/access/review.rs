@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::day;
+use super::lifetime::{Notes, is_old};
 use super::matrix::{Account, Kind};
 use crate::profile::policy::{AccessPolicy, end_of};
 use crate::pve::names;
@@ -51,7 +52,7 @@ fn of(question: &Question<'_>, account: &Account) -> Vec<Finding> {
     let mut say = |kind: &'static str, text: String| found.push(Finding { about: account.account.clone(), kind, text });
     expiry(question, account, &mut say);
     match account.kind {
-        Kind::Token => token(account, &mut say),
+        Kind::Token => token(question, account, &mut say),
         Kind::User if account.account != names::ROOT => user(account, &mut say),
         Kind::User => {}
     }
@@ -70,7 +71,15 @@ fn expiry(question: &Question<'_>, account: &Account, say: &mut impl FnMut(&'sta
     }
 }
 
-fn token(account: &Account, say: &mut impl FnMut(&'static str, String)) {
+fn token(question: &Question<'_>, account: &Account, say: &mut impl FnMut(&'static str, String)) {
+    let (_, notes) = Notes::split(&account.purpose);
+    let most = question.policy.tokens.max_days;
+    if let Some(from) = notes.secret_from().filter(|_| is_old(&notes, most, question.now)) {
+        say(
+            "old",
+            format!("its secret is of {from}, more than {most} days ago; `pve-harden token rotate` gives it a new one"),
+        );
+    }
     if account.account.starts_with("root@pam!") {
         say("root-token", "root's token skips second factors, and nothing limits its user".into());
     }
@@ -156,7 +165,7 @@ mod tests {
     fn everything_that_is_wrong_is_said_once() {
         let config = parse(
             "user:root@pam:1:0::::::\ntoken:root@pam!all:0:0::\nuser:adm@pve:1:0::::::\nuser:old@pve:1:1700000000::::::\n\
-             user:off@pve:0:0::::::\nuser:svc@pve:1:0::::::\ntoken:svc@pve!soon:1800086400:1::\ntoken:svc@pve!late:1900000000:1::\n\
+             user:off@pve:0:0::::::\nuser:svc@pve:1:0::::::\ntoken:svc@pve!soon:1800086400:1::\ntoken:svc@pve!late:1900000000:1:CI; owner x [made 2026-06-01]:\n\
              group:admins:adm@pve::\nacl:1:/:@admins:Administrator:\nacl:1:/:svc@pve:PVEAuditor:\n\
              acl:1:/vms:off@pve:PVEVMUser:\nacl:1:/vms:svc@pve!late:PVEAuditor:\nacl:1:/vms:@gone:PVEVMAdmin:\n",
             Catalogue::of(9),
@@ -183,6 +192,7 @@ mod tests {
                 ("root@pam!all", "root-token"),
                 ("svc@pve", "grant-at-root"),
                 ("svc@pve", "no-second-factor"),
+                ("svc@pve!late", "old"),
                 ("svc@pve!soon", "expires-soon"),
                 ("svc@pve!soon", "owns-nothing"),
             ]

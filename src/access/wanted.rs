@@ -2,6 +2,7 @@
 //! of object; none of them looks at another kind's result, so that each control stands for itself.
 
 mod members;
+mod realms;
 mod rights;
 mod roles;
 mod tokens;
@@ -117,7 +118,7 @@ impl Target<'_> {
 
 /// `[[access.realm]]`.
 pub fn realms(policy: &AccessPolicy, realms: &BTreeMap<String, Realm>) -> Outcome {
-    members::realms(policy, realms).ordered()
+    realms::realms(policy, realms).ordered()
 }
 
 /// What is there and not listed, when the list is exact.

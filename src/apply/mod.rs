@@ -20,5 +20,6 @@ pub mod passwords;
 pub mod questions;
 mod steps;
 pub mod tokens;
+pub mod web_login;
 
 pub use over_ssh::SshNode;

@@ -3,9 +3,11 @@
 //! PVE holds the lock on user.cfg, checks every value and tells its cluster; writing the file ourselves would do
 //! neither. Each call is a process of 0.4 s, so that one call does as much as PVE lets it do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+const ROOT: &str = "root@pam";
 
 /// A call, and the calls that take it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +164,14 @@ pub enum AccessCall {
         /// The realm that the login page offers first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         default: Option<bool>,
+        /// Other settings by PVE's name; empty takes one away. Never a secret.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        settings: BTreeMap<String, String>,
+    },
+    /// `user modify root@pam --enable`, nothing else of root@pam.
+    RootLogin {
+        /// May log in to the web interface and the API.
+        enabled: bool,
     },
 }
 
@@ -258,6 +268,7 @@ impl AccessCall {
             Self::GroupDelete { .. } => 10,
             Self::PoolLeave { .. } | Self::PoolDelete { .. } => 11,
             Self::RoleDelete { .. } => 12,
+            Self::RootLogin { .. } => 13,
         }
     }
 
@@ -296,12 +307,20 @@ impl AccessCall {
                 words.verb("acl modify", &[&grants.path]).grants(grants).value("propagate", digit(*propagate))
             }
             Self::AclDelete { grants } => words.verb("acl delete", &[&grants.path]).grants(grants),
-            Self::RealmModify { realm, comment, default } => {
-                let emptied = comment.as_ref().is_some_and(String::is_empty);
+            Self::RealmModify { realm, comment, default, settings } => {
+                let emptied = comment.as_ref().filter(|text| text.is_empty()).map(|_| "comment");
+                let gone = settings.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| name.as_str());
+                let gone: BTreeSet<String> = emptied.into_iter().chain(gone).map(str::to_owned).collect();
                 let words = words.verb("realm modify", &[realm]);
-                let words = words.optional("comment", comment.as_deref().filter(|text| !text.is_empty()));
-                let words = words.optional("default", default.map(digit));
-                words.optional("delete", emptied.then_some("comment"))
+                let mut words = words.optional("comment", comment.as_deref().filter(|text| !text.is_empty()));
+                words = words.optional("default", default.map(digit));
+                for (name, value) in settings {
+                    words = words.text(name, value);
+                }
+                words.some("delete", &gone)
+            }
+            Self::RootLogin { enabled } => {
+                words.verb("user modify", &[&ROOT.to_owned()]).value("enable", digit(*enabled))
             }
         };
         words.0
@@ -321,6 +340,7 @@ impl AccessCall {
             Self::TokenModify { token, .. } | Self::TokenDelete { token } => token.rsplit('!').collect(),
             Self::AclSet { grants, .. } | Self::AclDelete { grants } => vec![&grants.path],
             Self::RealmModify { realm, .. } => vec![realm],
+            Self::RootLogin { .. } => Vec::new(),
         }
     }
 }
@@ -462,7 +482,12 @@ mod tests {
 
     #[test]
     fn a_comment_is_taken_away() {
-        let call = AccessCall::RealmModify { realm: "pve".into(), comment: Some(String::new()), default: None };
+        let call = AccessCall::RealmModify {
+            realm: "pve".into(),
+            comment: Some(String::new()),
+            default: None,
+            settings: BTreeMap::new(),
+        };
         assert_eq!(call.words(), ["realm", "modify", "pve", "--delete=comment"]);
         let token = "svc@pve!ci".to_owned();
         let call = AccessCall::TokenModify { token, expires: Some(0), separated: Some(true), comment: None };

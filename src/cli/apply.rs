@@ -15,6 +15,7 @@ use super::terminal::Terminal;
 use super::together;
 use super::token::declared;
 use super::token::work::Messages;
+use super::web_login;
 use crate::apply::bundle;
 use crate::apply::engine::Login;
 use crate::error::{Kind, Result};
@@ -157,6 +158,7 @@ async fn after_the_plan(
         declared::provable(&ready.policy, &ready.tokens).await?;
     }
     ask(&busy, args.yes)?;
+    run::before_changes(web_login::prove(busy.values(), secrets)).await?;
     let (alone, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         busy.into_iter().partition(|(_, ready)| !ready.plan.changes.is_empty());
     let prepared = prepare(alone, args)?;

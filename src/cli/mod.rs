@@ -30,6 +30,7 @@ mod task;
 mod terminal;
 mod together;
 mod token;
+mod web_login;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -271,6 +271,7 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &access::REALMS,
     &access::LEFTOVERS,
     &access::SECOND_FACTORS,
+    &access::ROOT_WEB,
     &firewall::MANAGEMENT,
     &firewall::COROSYNC,
     &firewall::SERVICES,

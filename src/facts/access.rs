@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::sections::Sections;
@@ -22,6 +23,12 @@ pub struct AccessFacts {
     pub secrets: Reading<BTreeSet<String>>,
     /// Second factors by user.
     pub factors: Reading<BTreeMap<String, Factors>>,
+    /// Users of the realm pve who have a password; only when asked for.
+    #[serde(default)]
+    pub passwords: Reading<BTreeSet<String>>,
+    /// Logins of the last 30 days at this node's port 8006 by user; only when asked for.
+    #[serde(default)]
+    pub web_logins: Reading<BTreeMap<String, WebLogin>>,
 }
 
 /// Second factors of one user.
@@ -31,6 +38,18 @@ pub struct Factors {
     pub kinds: BTreeMap<String, u32>,
     /// Locked after wrong codes.
     pub locked: bool,
+}
+
+/// What the logs say of somebody's logins at port 8006. PVE writes who logged in and not how: by password, by OpenID, or
+/// by a ticket, which browsers renew every 15 minutes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebLogin {
+    /// Last one, seconds since 1970.
+    pub last: i64,
+    /// At least one came from the login page, which browsers show (`/api2/extjs`).
+    pub page: bool,
+    /// At least one came by `/api2/json`: a program's, or a ticket's renewal.
+    pub api: bool,
 }
 
 /// What access control is read from.
@@ -54,10 +73,55 @@ pub(super) fn parse(
     };
     AccessFacts {
         config: read("/etc/pve/user.cfg").map(|(major, text)| user_cfg::parse(&text, Catalogue::of(major))),
-        realms: read("/etc/pve/domains.cfg").map(|(_, text)| domains::parse(&text)),
+        realms: match (shared(), sections.text("access.realms")) {
+            (Reading::Known(_), Reading::Known(text)) => Reading::Known(domains::parse(text)),
+            _ => read("/etc/pve/domains.cfg").map(|(_, text)| domains::parse(&text)),
+        },
         secrets: sections.text("access.tokens").map(tokens),
         factors: sections.parse("access.factors", factors),
+        passwords: sections.text("access.passwords").map(users_with_password),
+        web_logins: sections.text("access.web-logins").map(web_logins),
     }
+}
+
+fn users_with_password(text: &str) -> BTreeSet<String> {
+    text.lines().map(|name| format!("{name}@pve")).filter(|user| names::is_user(user)).collect()
+}
+
+/// A login and the request that brought it are of the same second, give or take one.
+fn web_logins(text: &str) -> BTreeMap<String, WebLogin> {
+    let (mut page, mut api) = (BTreeSet::new(), BTreeSet::new());
+    for (door, at) in text.lines().filter_map(|line| ticket(line.strip_prefix("ticket ")?)) {
+        if door == "extjs" {
+            page.insert(at)
+        } else {
+            api.insert(at)
+        };
+    }
+    let near = |seconds: &BTreeSet<i64>, at: i64| seconds.range(at - 1..=at + 1).next().is_some();
+    let mut all: BTreeMap<String, WebLogin> = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("login ")) {
+        let Some((at, user)) = line.split_once(' ') else { continue };
+        let Some(at) = at.parse::<i64>().ok().filter(|at| (1..i64::MAX).contains(at)) else { continue };
+        if names::is_user(user) {
+            let login = all.entry(user.to_owned()).or_default();
+            login.last = login.last.max(at);
+            login.page |= near(&page, at);
+            login.api |= near(&api, at);
+        }
+    }
+    all
+}
+
+/// `ADDRESS - USER [21/11/2026:23:01:05 +0000] "POST /api2/json/access/ticket HTTP/1.1" 200 800`: door and second of a
+/// request that was granted.
+fn ticket(line: &str) -> Option<(&str, i64)> {
+    let (_, rest) = line.split_once(" [")?;
+    let (time, rest) = rest.split_once("] \"POST /api2/")?;
+    let (door, rest) = rest.split_once("/access/ticket HTTP")?;
+    let (_, status) = rest.split_once("\" ")?;
+    let at = Timestamp::strptime("%d/%m/%Y:%H:%M:%S %z", time).ok().filter(|_| status.starts_with("200 "))?;
+    Some((door, at.as_second()))
 }
 
 fn tokens(text: &str) -> BTreeSet<String> {
@@ -84,6 +148,8 @@ fn factors(text: &str) -> Result<BTreeMap<String, Factors>, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -93,6 +159,36 @@ mod tests {
         assert!(!all["b@pam"].locked);
         assert!(factors("nonsense").is_err());
         assert!(factors("a@pve\ttotp\tmany").is_err());
+    }
+
+    #[test]
+    fn a_login_is_told_by_the_door_that_it_came_through() {
+        let all = web_logins(
+            "login 1795302065 ann@pve\nlogin 1795302900 ann@pve\nlogin 1795302170 bot@pve\nlogin 1795309999 far@pve\n\
+             login x ann@pve\nlogin 1795302065 no user\nlogin 9223372036854775807 edge@pve\nnonsense\n\
+             ticket ::ffff:192.0.2.1 - - [21/11/2026:23:01:04 +0000] \"POST /api2/extjs/access/ticket HTTP/1.1\" 200 800\n\
+             ticket ::ffff:192.0.2.1 - ann@pve [21/11/2026:23:15:00 +0000] \"POST /api2/json/access/ticket HTTP/1.1\" 200 800\n\
+             ticket ::ffff:192.0.2.9 - - [22/11/2026:00:02:50 +0100] \"POST /api2/json/access/ticket HTTP/1.1\" 200 800\n\
+             ticket ::ffff:192.0.2.9 - - [22/11/2026:01:13:19 +0000] \"POST /api2/json/access/ticket HTTP/1.1\" 401 -\n",
+        );
+        let told: Vec<String> =
+            all.iter().map(|(user, it)| format!("{user} {} {} {}", it.last, it.page, it.api)).collect();
+        assert_eq!(
+            told,
+            ["ann@pve 1795302900 true true", "bot@pve 1795302170 false true", "far@pve 1795309999 false false"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_log_is_read_without_a_panic(text in "((login|ticket) (\\PC|[0-9/:+ \\[\\]\"]){0,60}\n){0,4}") {
+            let _ = web_logins(&text);
+        }
+    }
+
+    #[test]
+    fn names_of_the_realm_pve() {
+        assert_eq!(users_with_password("ann\n\na b\n"), ["ann@pve".to_owned()].into());
     }
 
     #[test]

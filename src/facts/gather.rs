@@ -156,6 +156,8 @@ pub struct Request {
     pub pending: bool,
     /// Whether the cluster's online members are asked for their OpenSSH version.
     pub peer_versions: bool,
+    /// Whether the logins at port 8006 and the users with a password are asked for.
+    pub web_logins: bool,
     /// How far back root's logins are counted.
     pub history_days: u32,
 }
@@ -186,6 +188,7 @@ impl Request {
             watch: BTreeSet::new(),
             pending: false,
             peer_versions: false,
+            web_logins: false,
             history_days: 30,
         }
     }
@@ -218,6 +221,7 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_WATCH", &request.watch);
     assign(&mut text, "PVH_PENDING", request.pending.then_some("yes"));
     assign(&mut text, "PVH_PEER_VERSIONS", request.peer_versions.then_some("yes"));
+    assign(&mut text, "PVH_WEB_LOGINS", request.web_logins.then_some("yes"));
     assign(&mut text, "PVH_HISTORY_DAYS", [request.history_days.to_string()]);
     assign(&mut text, "PVH_TEXT_LIMIT", [super::files::LIMIT.to_string()]);
     for part in PARTS {

@@ -26,7 +26,7 @@ mod tests;
 pub mod timeline;
 pub mod watch;
 
-pub use access::{AccessFacts, Factors};
+pub use access::{AccessFacts, Factors, WebLogin};
 pub use apt::{Simulation, Versioned};
 pub use logins::{CaseKind, PamRule, PamStack, Sshd, SshdCase, SshdSettings};
 pub use node::{

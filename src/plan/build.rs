@@ -6,6 +6,7 @@ use super::{
     Expect, Operator, Plan, Proof, Refusal, Selection, drift, hold, lockout, merge, notes, order,
     packages as installation, reach, seal,
 };
+use crate::change::access::AccessCall;
 use crate::change::{Action, Change, Stage};
 use crate::controls::{CATALOGUE, Control, Status, Verdict};
 use crate::error::{Error, Kind, Result};
@@ -234,6 +235,9 @@ fn proofs(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[Change
     if affects(&[Way::Pam]) {
         proofs.push(Proof::PasswordAuth);
     }
+    if closes_root(changes) {
+        proofs.push(Proof::WebAdministrator { user: policy.profile.access.root_web.administrator.clone() });
+    }
     if facts.pve.known().is_some() && affects(&[Way::Pam, Way::Web, Way::Firewall]) {
         proofs.push(Proof::WebInterface);
     }
@@ -258,6 +262,16 @@ enum Way {
     Firewall,
 }
 
+fn closes_root(changes: &[Change]) -> bool {
+    let closes = |change: &Change| match &change.action {
+        Action::PveAccess { steps } => {
+            steps.iter().any(|step| matches!(step.call, AccessCall::RootLogin { enabled: false }))
+        }
+        _ => false,
+    };
+    changes.iter().any(closes)
+}
+
 /// The ways that a change can affect.
 fn ways(change: &Change) -> impl Iterator<Item = Way> {
     let below = |prefixes: &[&str]| match &change.action {
@@ -273,7 +287,7 @@ fn ways(change: &Change) -> impl Iterator<Item = Way> {
         (Way::Accounts, change.stage == Stage::Accounts),
         (Way::Ssh, change.stage == Stage::Ssh || below(&["/etc/ssh/"])),
         (Way::Pam, pam),
-        (Way::Web, below(&["/etc/default/pveproxy", "/etc/pve/"])),
+        (Way::Web, below(&["/etc/default/pveproxy", "/etc/pve/"]) || closes_root(std::slice::from_ref(change))),
         (Way::Firewall, change.stage == Stage::Firewall),
     ];
     affected.into_iter().filter(|(_, affected)| *affected).map(|(way, _)| way)

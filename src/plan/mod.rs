@@ -150,6 +150,11 @@ pub enum Proof {
     PasswordAuth,
     /// 8006 answers a TLS handshake and HTTP 200.
     WebInterface,
+    /// Before the first change: this user of PVE logs in at port 8006 with a password and may do everything.
+    WebAdministrator {
+        /// `user@realm`.
+        user: String,
+    },
     /// root's key login in `BatchMode` from this node to each online peer and back.
     PeerSsh {
         /// Node names.

@@ -6,6 +6,7 @@ use super::lint_access;
 use super::lint_ssh;
 use super::names;
 use super::network;
+use super::policy::Sink;
 
 /// The leaves under judgement.
 pub struct Lint<'a> {
@@ -22,6 +23,11 @@ pub fn lint(leaves: &Leaves, found: &mut Diagnostics) {
     lint.aging();
     lint.lockout();
     lint.umask();
+}
+
+/// Judges what depends on the site's sinks.
+pub fn sinks(leaves: &Leaves, sinks: &[Sink], found: &mut Diagnostics) {
+    lint_access::sinks(&mut Lint { leaves, found }, sinks);
 }
 
 impl<'a> Lint<'a> {

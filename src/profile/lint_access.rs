@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::diagnostic::Diagnostic;
 use super::lint::Lint;
 use super::policy::{
-    WantedAcl, WantedGroup, WantedMembership, WantedPool, WantedRealm, WantedRole, WantedToken, WantedUser, end_of,
+    RealmFactor, Sink, WantedAcl, WantedGroup, WantedMembership, WantedPool, WantedRealm, WantedRole, WantedToken,
+    WantedUser, end_of,
 };
 use super::shape::nearest;
 use super::source::At;
@@ -59,6 +60,23 @@ pub fn lint(lint: &mut Lint<'_>) {
         judge.realm(entry);
     }
     judge.limits();
+    judge.root_web();
+}
+
+/// Judges where the secrets of tokens go, once it is known what the site has.
+pub fn sinks(lint: &mut Lint<'_>, sinks: &[Sink]) {
+    let tokens: Vec<Entry<WantedToken>> = entries(lint, "access.token");
+    for Entry { is: token, at } in tokens {
+        let Some(name) = token.sink.as_ref().filter(|name| !sinks.iter().any(|sink| sink.name == **name)) else {
+            continue;
+        };
+        let near = nearest(name, sinks.iter().map(|sink| sink.name.as_str()));
+        let found = Diagnostic::error(format!("the site has no sink {name:?} for the secret of {}", token.id)).at(at);
+        lint.push(match near {
+            Some(near) => found.expected(format!("did you mean `{near}`?")),
+            None => found.help("add it to the site: [[sink]]"),
+        });
+    }
 }
 
 /// Entries that fit their type; the others were reported by the walk already.
@@ -283,6 +301,29 @@ impl Judge<'_, '_> {
         let line = |text: &String| text.contains(['\n', '\r']);
         if realm.comment.as_ref().is_some_and(line) {
             self.error(at, "the comment of a realm is one line", "a comment without line breaks");
+        }
+        let of_realm = |user: &str| names::is_user(user) && user.rsplit_once('@').is_some_and(|(_, of)| of == realm.id);
+        for user in realm.may_refuse.iter().filter(|user| !of_realm(user)) {
+            self.error(at, format!("{user:?} is no user of the realm {}", realm.id), format!("NAME@{}", realm.id));
+        }
+        if !realm.may_refuse.is_empty() && realm.tfa != Some(RealmFactor::Oath) {
+            let found = Diagnostic::warning("may-refuse has no effect where the realm enforces nothing").at(at.clone());
+            self.lint.push(found.help("add tfa = \"oath\", or take it out"));
+        }
+    }
+
+    fn root_web(&mut self) {
+        let enabled = self.lint.leaf("access.root-web.enabled").is_some_and(|leaf| leaf.value == true);
+        let Some((name, leaf)) = self.lint.text("access.root-web.administrator") else { return };
+        let at = leaf.at.clone();
+        if name.is_empty() && enabled {
+            self.error(
+                &at,
+                "nobody would administer in place of root@pam",
+                "a user with the role Administrator, e.g. \"nancy@pve\"",
+            );
+        } else if name == names::ROOT || (!name.is_empty() && !names::is_user(name)) {
+            self.error(&at, format!("{name:?} cannot administer in place of root@pam"), "another user, NAME@REALM");
         }
     }
 

@@ -134,6 +134,9 @@ fn references(given: &[String], of_site: &[Reference]) -> Vec<Reference> {
 
 /// Judges what only site and profile together show.
 fn across(leaves: &Leaves, read: &site::Read, found: &mut Diagnostics) {
+    if read.site.path.is_some() {
+        lint::sinks(leaves, &read.site.sinks, found);
+    }
     for (control, at) in &read.waived {
         let enabled = leaves.get(&format!("{control}.enabled")).is_none_or(|leaf| leaf.value != false);
         if !enabled {

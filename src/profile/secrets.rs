@@ -20,6 +20,8 @@ use crate::secret::Secret;
 pub const ROOT_PASS: &str = "PVE_ROOT_PASS";
 /// The administrator's own password, for `sudo = "password"`.
 pub const SUDO_PASS: &str = "PVE_HARDEN_SUDO_PASS";
+/// The password of the administrator who takes over from root@pam (`access.root-web`).
+pub const WEB_PASS: &str = "PVE_HARDEN_WEB_PASS";
 /// Largest `.env`.
 const MAX_FILE: u64 = 64 * 1024;
 
@@ -77,7 +79,7 @@ impl Secrets {
     /// Names in `.env` that nothing will read, most likely slips.
     pub fn unread(&self, hosts: &[Host], wanted: &[String]) -> Vec<Diagnostic> {
         let mut known: Vec<String> = hosts.iter().map(|h| variable(&h.name)).chain(wanted.iter().cloned()).collect();
-        known.extend([ROOT_PASS.to_owned(), SUDO_PASS.to_owned()]);
+        known.extend([ROOT_PASS, SUDO_PASS, WEB_PASS].map(str::to_owned));
         let file = self.file.as_deref().map(|p| printable(&p.to_string_lossy())).unwrap_or_default();
         let slips = self.from_file.keys().filter(|name| name.starts_with("PVE_") && !known.contains(name));
         slips

@@ -19,6 +19,21 @@ impl Realm {
     pub fn setting(&self, key: &str) -> &str {
         self.settings.get(key).map(String::as_str).unwrap_or_default()
     }
+
+    /// The second factor that everybody of the realm must have: `type=oath,digits=6` is `totp`.
+    pub fn enforces(&self) -> Option<&str> {
+        let kind = self.setting("tfa").split(',').find_map(|part| part.trim().strip_prefix("type="))?;
+        Some(if kind == "oath" { "totp" } else { kind })
+    }
+
+    /// `mode` of a directory; `secure` is its older form (`Auth/LDAP.pm`).
+    pub fn directory_mode(&self) -> &str {
+        match self.setting("mode") {
+            "" if self.setting("secure") == "1" => "ldaps",
+            "" => "ldap",
+            mode => mode,
+        }
+    }
 }
 
 /// Parses domains.cfg. `pam` and `pve` are always there.

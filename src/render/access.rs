@@ -51,13 +51,19 @@ fn call(call: &AccessCall) -> String {
             format!("+ {}, {}", right(grants), if *propagate { "and below" } else { "there only" })
         }
         AccessCall::AclDelete { grants } => format!("- {}", right(grants)),
-        AccessCall::RealmModify { realm, comment, default } => {
+        AccessCall::RealmModify { realm, comment, default, settings } => {
             let parts = [
                 comment.as_ref().map(|text| format!("comment \"{text}\"")),
                 default.map(|on| if on { "offered first".into() } else { "not offered first".to_owned() }),
             ];
-            format!("~ realm {realm}: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+            let settings = settings
+                .iter()
+                .filter(|(name, _)| *name != "check-connection")
+                .map(|(name, value)| if value.is_empty() { format!("no {name}") } else { format!("{name} {value}") });
+            format!("~ realm {realm}: {}", parts.into_iter().flatten().chain(settings).collect::<Vec<_>>().join(", "))
         }
+        AccessCall::RootLogin { enabled: false } => "- web login, API and tokens of root@pam".into(),
+        AccessCall::RootLogin { enabled: true } => "+ web login, API and tokens of root@pam".into(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use pve_harden::change::Change;
 use pve_harden::controls::{Status, Verdict};
-use pve_harden::facts::{Factors, Facts, Reading};
-use pve_harden::profile::policy::{AccessMode, Policy, WantedRealm};
+use pve_harden::facts::{Factors, Facts, Reading, WebLogin};
+use pve_harden::profile::policy::{AccessMode, Policy, RealmFactor, RootWebPolicy, WantedRealm};
 use pve_harden::pve::privileges::Catalogue;
 use pve_harden::pve::{domains, user_cfg};
 
@@ -82,9 +82,138 @@ fn a_listed_token_that_never_ends() {
 #[test]
 fn a_realm_that_is_offered_first() {
     let mut policy = policy("baseline");
-    policy.profile.access.realm =
-        vec![WantedRealm { id: "pve".into(), comment: Some("Services and teams".into()), default: Some(true) }];
+    policy.profile.access.realm = vec![WantedRealm {
+        id: "pve".into(),
+        comment: Some("Services and teams".into()),
+        default: Some(true),
+        ..WantedRealm::default()
+    }];
     three_states("access.realms", node(9), &policy, |facts| facts.access.realms = refused());
+}
+
+/// Four people of the realm pve, who differ in their factors, and root.
+fn enrolled() -> Facts {
+    let mut facts = with(
+        "user:root@pam:1:0::::::\nuser:ann@pve:1:0::::::\nuser:key@pve:1:0::::::\nuser:lost@pve:1:0::::::\nuser:bot@pve:1:0::::::\n\
+         token:bot@pve!ci:0:1::\nuser:svc@pve:1:0::::::\nuser:off@pve:0:0::::::\nuser:gone@pve:1:7::::::\nuser:new@pve:1:0::::::\n\
+         acl:1:/:ann@pve:Administrator:\n",
+    );
+    let of = |kind: &str, locked: bool| Factors { kinds: [(kind.to_owned(), 1)].into(), locked };
+    let factors = [
+        ("ann@pve", of("totp", false)),
+        ("key@pve", of("webauthn", false)),
+        ("lost@pve", of("totp", true)),
+        ("new@pve", of("recovery", false)),
+    ];
+    facts.access.factors = Reading::Known(factors.map(|(user, factors)| (user.to_owned(), factors)).into());
+    let passwords = ["ann@pve", "key@pve", "lost@pve", "bot@pve", "new@pve"].map(str::to_owned);
+    facts.access.passwords = Reading::Known(passwords.into());
+    let login = |last, page, api| WebLogin { last, page, api };
+    let logins = [
+        ("bot@pve", login(1_795_302_170, false, true)),
+        ("key@pve", login(1_795_302_065, true, true)),
+        ("root@pam", login(1_795_302_065, false, false)),
+    ];
+    facts.access.web_logins = Reading::Known(logins.map(|(user, login)| (user.to_owned(), login)).into());
+    facts
+}
+
+fn enforcing(realm: &str, may_refuse: &[&str]) -> Policy {
+    let mut policy = policy("baseline");
+    let may_refuse = may_refuse.iter().map(ToString::to_string).collect();
+    policy.profile.access.realm =
+        vec![WantedRealm { id: realm.into(), tfa: Some(RealmFactor::Oath), may_refuse, ..WantedRealm::default() }];
+    policy
+}
+
+#[test]
+fn nobody_is_refused_by_a_realm_without_being_named() {
+    let judged = |policy: &Policy| control("access.realms").evaluate(&enrolled(), policy);
+    snapshot("access.realms", "would-refuse", &show::verdict(&judged(&enforcing("pve", &[]))));
+    assert_eq!(
+        refusal(&judged(&enforcing("pam", &[]))),
+        "realm pam: with TOTP for everybody PVE would refuse root@pam (has no second factor; logged in on 2026-11-21): \
+         they enrol TOTP or recovery keys, use tokens, or are named in may-refuse"
+    );
+    let two = refusal(&judged(&enforcing("pve", &["bot@pve"]))).to_owned();
+    assert!(!two.contains("bot@pve") && two.contains("key@pve") && two.contains("lost@pve"), "{two}");
+    let named = enforcing("pve", &["bot@pve", "key@pve", "lost@pve"]);
+    let enforced = judged(&named);
+    snapshot("access.realms", "enforces", &show::verdict(&enforced));
+    let after = model::apply(&enrolled(), changes(&enforced));
+    assert_eq!(control("access.realms").evaluate(&after, &named).status, Status::Compliant);
+}
+
+#[test]
+fn what_is_not_known_of_somebody_counts_as_refused() {
+    let mut facts = enrolled();
+    facts.access.passwords = refused();
+    facts.access.web_logins = Reading::NotAsked;
+    let said = refusal(&control("access.realms").evaluate(&facts, &enforcing("pve", &[]))).to_owned();
+    assert!(said.contains("svc@pve (has no second factor; whether a program logs in so is not known)"), "{said}");
+    facts.access.factors = refused();
+    let unknown = control("access.realms").evaluate(&facts, &enforcing("pve", &[]));
+    assert!(matches!(unknown.status, Status::Unknown { .. }), "{unknown:?}");
+}
+
+fn closing(administrator: &str) -> Policy {
+    let mut policy = policy("baseline");
+    policy.profile.access.root_web = RootWebPolicy { enabled: true, administrator: administrator.into() };
+    policy
+}
+
+#[test]
+fn the_web_login_of_root() {
+    three_states("access.root-web", enrolled(), &closing("ann@pve"), blind);
+}
+
+#[test]
+fn root_is_not_closed_before_somebody_else_administers() {
+    let judged =
+        |facts: &Facts, name: &str| refusal(&control("access.root-web").evaluate(facts, &closing(name))).to_owned();
+    for (name, why) in [
+        ("", "`administrator` names nobody who administers instead of root@pam"),
+        ("root@pam", "root@pam, who shall administer instead of root@pam, is root@pam"),
+        ("nobody@pve", "nobody@pve, who shall administer instead of root@pam, is not there"),
+        ("off@pve", "off@pve, who shall administer instead of root@pam, is disabled"),
+        ("gone@pve", "gone@pve, who shall administer instead of root@pam, ends on 1970-01-01"),
+        ("key@pve", "key@pve, who shall administer instead of root@pam, is not Administrator on / and below"),
+    ] {
+        assert_eq!(judged(&enrolled(), name), format!("{why}; Administrators are ann@pve"));
+    }
+    let base = "user:root@pam:1:0::::::\nuser:ann@pve:1:0::::::\nuser:ben@pve:1:0::::::\n";
+    for (rights, path) in [
+        ("acl:0:/:ann@pve:Administrator:\n", "/"),
+        ("acl:1:/:ann@pve:PVEAdmin:\n", "/"),
+        ("acl:1:/:ann@pve:Administrator:\nacl:1:/access:ann@pve:PVEAuditor:\n", "/access"),
+        ("acl:1:/:ann@pve:Administrator:\nacl:1:/vms:ann@pve:NoAccess:\n", "/vms"),
+    ] {
+        let said = judged(&with(&format!("{base}{rights}")), "ann@pve");
+        assert!(said.ends_with(&format!("is not Administrator on {path} and below")), "{rights}{said}");
+    }
+    let by_group = "group:g:ann@pve::\nacl:1:/:@g:Administrator:\n";
+    let tokens = format!("{base}{by_group}token:root@pam!backup:0:1::\ntoken:root@pam!old:7:1::\n");
+    assert_eq!(
+        judged(&with(&tokens), "ann@pve"),
+        "the tokens root@pam!backup would stop with root@pam: give their users others, then `pveum user token delete`"
+    );
+    let mut enforced = with(&format!("{base}{by_group}"));
+    enforced.access.realms = Reading::Known(domains::parse("pve: pve\n\ttfa type=oath\n"));
+    enforced.access.factors = Reading::Known([].into());
+    let said = judged(&enforced, "ann@pve");
+    assert!(said.contains("is refused by the realm pve: has no second factor"), "{said}");
+}
+
+/// Closed already, and the one who administers cannot any more: said, and left to a person.
+#[test]
+fn an_administrator_who_is_lost_after_root_was_closed_is_said() {
+    let facts = with("user:root@pam:0:0::::::\nuser:ann@pve:0:0::::::\nacl:1:/:ann@pve:Administrator:\n");
+    let verdict = control("access.root-web").evaluate(&facts, &closing("ann@pve"));
+    assert_eq!(
+        super::advice(&verdict),
+        "root@pam is closed and ann@pve, who shall administer instead of root@pam, is disabled"
+    );
+    assert!(changes(&verdict).is_empty());
 }
 
 /// Wants nothing: what PVE ignores is a finding, and its next write removes it.

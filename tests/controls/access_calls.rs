@@ -137,8 +137,28 @@ fn one_of_each() -> Vec<AccessCall> {
         AccessCall::TokenDelete { token: text("a@pve!ci") },
         AccessCall::AclSet { grants: grants(), propagate: false },
         AccessCall::AclDelete { grants: grants() },
-        AccessCall::RealmModify { realm: text("pve"), comment: Some(text("c")), default: Some(true) },
-        AccessCall::RealmModify { realm: text("pve"), comment: Some(text("")), default: None },
+        AccessCall::RealmModify {
+            realm: text("corp"),
+            comment: Some(text("c")),
+            default: Some(true),
+            settings: [
+                ("tfa", "type=oath"),
+                ("mode", "ldaps"),
+                ("verify", "1"),
+                ("check-connection", "1"),
+                ("autocreate", "0"),
+            ]
+            .map(|(name, value)| (text(name), text(value)))
+            .into(),
+        },
+        AccessCall::RealmModify {
+            realm: text("pve"),
+            comment: Some(text("")),
+            default: None,
+            settings: [(text("tfa"), text(""))].into(),
+        },
+        AccessCall::RootLogin { enabled: false },
+        AccessCall::RootLogin { enabled: true },
     ]
 }
 
@@ -164,6 +184,7 @@ fn kind(call: &AccessCall) -> u8 {
         AccessCall::AclSet { .. } => 16,
         AccessCall::AclDelete { .. } => 17,
         AccessCall::RealmModify { .. } => 18,
+        AccessCall::RootLogin { .. } => 19,
     }
 }
 
@@ -171,7 +192,7 @@ fn kind(call: &AccessCall) -> u8 {
 fn every_kind_of_call_is_one_that_pve_takes() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let calls = one_of_each();
-    assert_eq!(calls.iter().map(kind).collect::<BTreeSet<_>>().len(), 19);
+    assert_eq!(calls.iter().map(kind).collect::<BTreeSet<_>>().len(), 20);
     for call in calls {
         assert_eq!(refused(&schema, &call), None);
     }

@@ -170,7 +170,7 @@ fn pveproxy(facts: &mut Facts, path: &str, image: Option<&FileImage>) {
 
 /// Realms lie in a file of their own.
 fn realm(facts: &mut Facts, call: &AccessCall) {
-    let AccessCall::RealmModify { realm, comment, default } = call else { return };
+    let AccessCall::RealmModify { realm, comment, default, settings } = call else { return };
     let realms = known(&mut facts.access.realms);
     if *default == Some(true) {
         for realm in realms.values_mut() {
@@ -180,6 +180,14 @@ fn realm(facts: &mut Facts, call: &AccessCall) {
     }
     if let Some(comment) = comment {
         realms.get_mut(realm).unwrap().settings.insert("comment".into(), comment.clone());
+    }
+    let kept = &mut realms.get_mut(realm).unwrap().settings;
+    for (name, value) in settings.iter().filter(|(name, _)| *name != "check-connection") {
+        if value.is_empty() {
+            kept.remove(name);
+        } else {
+            kept.insert(name.clone(), value.clone());
+        }
     }
 }
 

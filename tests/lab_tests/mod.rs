@@ -19,6 +19,7 @@ mod packages;
 mod passwords;
 mod people;
 mod power;
+mod realms;
 mod runs;
 mod spine;
 mod tokens;

@@ -1,10 +1,10 @@
-//! Groups, users, pools and realms.
+//! Groups, users and pools.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Outcome, Target, extras, list, meant};
-use crate::change::access::{AccessCall, AccessStep, UserSettings};
-use crate::profile::policy::{AccessMode, AccessPolicy, WantedPool, WantedUser, end_of};
+use crate::change::access::{AccessCall, UserSettings};
+use crate::profile::policy::{AccessMode, WantedPool, WantedUser, end_of};
 use crate::pve::domains::Realm;
 use crate::pve::user_cfg::{Pool, User};
 
@@ -220,46 +220,4 @@ fn pool(target: &Target<'_>, wanted: &WantedPool, outcome: &mut Outcome) {
 fn members(guests: &BTreeSet<u64>, storages: &BTreeSet<String>) -> String {
     let members: Vec<String> = guests.iter().map(ToString::to_string).chain(storages.iter().cloned()).collect();
     if members.is_empty() { "without members".into() } else { members.join(", ") }
-}
-
-pub(super) fn realms(policy: &AccessPolicy, realms: &BTreeMap<String, Realm>) -> Outcome {
-    let mut outcome = Outcome::default();
-    let first = realms.iter().find(|(_, realm)| realm.setting("default") == "1").map(|(name, _)| name);
-    for wanted in &policy.realm {
-        let Some(found) = realms.get(&wanted.id) else {
-            let near = meant(&wanted.id, realms.keys());
-            outcome.refusals.push(format!("there is no realm {}{near}", wanted.id));
-            continue;
-        };
-        let comment = wanted.comment.clone().filter(|comment| comment != found.setting("comment"));
-        let is_default = found.setting("default") == "1";
-        let default = wanted.default.filter(|default| *default != is_default);
-        let shown =
-            |comment: &str, default: bool| format!("comment \"{comment}\"{}", if default { ", default" } else { "" });
-        outcome.finding(
-            format!("domains.cfg: realm {}", wanted.id),
-            shown(found.setting("comment"), is_default),
-            shown(wanted.comment.as_deref().unwrap_or(found.setting("comment")), wanted.default.unwrap_or(is_default)),
-        );
-        if comment.is_none() && default.is_none() {
-            continue;
-        }
-        let back = |realm: &str, comment: Option<String>, default: Option<bool>| {
-            let realm = realm.to_owned();
-            AccessCall::RealmModify { realm, comment, default }
-        };
-        let mut undo = vec![back(
-            &wanted.id,
-            comment.as_ref().map(|_| found.setting("comment").to_owned()),
-            default.map(|_| is_default),
-        )];
-        // Making one realm the default takes it from another.
-        undo.extend(
-            first
-                .filter(|first| default == Some(true) && **first != wanted.id)
-                .map(|first| back(first, None, Some(true))),
-        );
-        outcome.build.push(AccessStep { call: back(&wanted.id, comment, default), undo, lost: None });
-    }
-    outcome
 }

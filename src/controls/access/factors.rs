@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::enforcement::{self, Refused};
 use super::{FILES, now};
 use crate::controls::{Control, Evidence, Meta, Reference, Severity, Verdict};
 use crate::facts::{Factors, Facts, Reading};
 use crate::profile::policy::Policy;
-use crate::pve::domains::Realm;
 
 /// `access.second-factors`.
 pub const SECOND_FACTORS: SecondFactors = SecondFactors;
@@ -90,42 +90,22 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
         ));
     }
     for (name, realm) in realms {
-        let refused = refused(name, realm, &people, factors);
-        let whom = if refused.is_empty() { "nobody".to_owned() } else { refused.join(", ") };
-        let Some(kind) = enforced(realm) else {
-            let found = format!("enforces none; enforcing TOTP would refuse {whom}");
-            evidence.push(Evidence { source: format!("domains.cfg: {name}"), found, wanted: None });
-            continue;
+        let whom = |refused: &[Refused]| {
+            let except = |one: &&Refused| !except.contains(&one.user);
+            enforcement::listed(&refused.iter().filter(except).cloned().collect::<Vec<_>>())
         };
-        evidence.push(Evidence {
-            source: format!("domains.cfg: {name}"),
-            found: format!("enforces {kind}; refuses {whom}"),
-            wanted: None,
-        });
-        if !refused.is_empty() {
-            advice.push(format!("the realm {name} enforces {kind} and refuses {whom}: they enrol, or stay out"));
+        let kind = realm.enforces();
+        let refused = whom(&enforcement::refused(facts, name, kind.unwrap_or("totp"))?);
+        let found = kind.map_or_else(
+            || format!("enforces none; enforcing TOTP would refuse {refused}"),
+            |kind| format!("enforces {kind}; refuses {refused}"),
+        );
+        evidence.push(Evidence { source: format!("domains.cfg: {name}"), found, wanted: None });
+        if let Some(kind) = kind.filter(|_| refused != "nobody") {
+            advice.push(format!("the realm {name} enforces {kind} and refuses {refused}: they enrol, or stay out"));
         }
     }
     Ok(Verdict::outcome(Vec::new(), (!advice.is_empty()).then(|| advice.join("; ")), evidence))
-}
-
-/// `type=oath,digits=6` → `totp`.
-fn enforced(realm: &Realm) -> Option<&str> {
-    let kind = realm.setting("tfa").split(',').find_map(|part| part.trim().strip_prefix("type="))?;
-    Some(if kind == "oath" { "totp" } else { kind })
-}
-
-/// Users of a realm who have neither what it enforces nor recovery keys.
-fn refused<'a>(name: &str, realm: &Realm, people: &[&'a String], factors: &BTreeMap<String, Factors>) -> Vec<&'a str> {
-    let kind = enforced(realm).unwrap_or("totp");
-    let of_realm = people.iter().filter(|user| user.rsplit_once('@').is_some_and(|(_, realm)| realm == name));
-    of_realm
-        .filter(|user| {
-            let has = |kind: &str| factors.get(**user).is_some_and(|it| it.kinds.contains_key(kind));
-            !has(kind) && !has("recovery")
-        })
-        .map(|user| user.as_str())
-        .collect()
 }
 
 fn told(factors: &Factors) -> String {

@@ -123,20 +123,28 @@ pub(super) static TOKENS: Meta = Meta {
 
 pub(super) static REALMS: Meta = Meta {
     id: "access.realms",
-    title: "Realms say what they are, and the right one is offered first",
-    why: "People who pick the wrong realm on the login page try their password where it cannot work, and fill the log \
-          with failures that hide real ones.",
-    checked: "Comment and default of the realms in /etc/pve/domains.cfg against [[access.realm]]. Second factors for a \
-              whole realm are never switched on here: that refuses everybody who has none, root@pam included.",
-    naive: "`pveum realm modify pam --tfa type=oath` locks out every user of the realm who is not enrolled, root@pam \
-            first of all. `pveum realm delete pam` works; PVE brings the realm back without its settings.",
+    title: "Realms say what they are, ask for a second factor where that is wanted, and verify their servers",
+    why: "People who pick the wrong realm on the login page try their password where it cannot work. A second factor that is \
+          each person's own choice is missing where it matters most, and a directory that is asked in the clear gives every \
+          password to whoever listens.",
+    checked: "Comment, default, tfa, mode, verify and autocreate of the realms in /etc/pve/domains.cfg against [[access.realm]]. \
+              Before TOTP for a whole realm: every enabled user who could log in with a password has TOTP or recovery keys, or \
+              is named in may-refuse; the others are listed with their last login, and the plan is refused. The logs of \
+              a node tell who logged in and by which door, not with what program: logins that never came from the login page \
+              are called a program's. Somebody who may do everything must be able to log in afterwards. Realms are \
+              not made, and secrets of realms are not handled.",
+    naive: "`pveum realm modify pam --tfa type=oath` refuses, from that moment on, every user of the realm without TOTP: root@pam \
+            first of all, people with a security key alone (WebAuthn), and programs that log in with a password; tokens go on \
+            working. `pveum realm delete pam` works; PVE brings the realm back without its settings. A directory that is moved to \
+            TLS without a try refuses everybody: the change is made with --check-connection.",
     references: &[
         Reference::Guide("2.1.3"),
         Reference::Man("pveum(1)"),
         Reference::Source("pve-access-control, src/PVE/API2/Domains.pm"),
+        Reference::Source("pve-access-control, src/PVE/AccessControl.pm (authenticate_2nd_new_do)"),
     ],
     level: 1,
-    severity: Severity::Low,
+    severity: Severity::Medium,
 };
 
 pub(super) static LEFTOVERS: Meta = Meta {

@@ -1,10 +1,13 @@
 //! `access.*`: PVE's users, groups, roles, pools, rights, tokens and realms. What to do is computed by
 //! [`crate::access::wanted`]; here it becomes verdicts.
 
+pub mod enforcement;
 mod factors;
 mod metas;
+mod root_web;
 
 pub use factors::SECOND_FACTORS;
+pub use root_web::{ROOT_WEB, administrators};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +18,9 @@ use crate::access::wanted::{self, Outcome, Target};
 use crate::change::access::AccessStep;
 use crate::change::token::NewToken;
 use crate::change::{Action, Change, Stage};
+use crate::facts::gather::Request;
 use crate::facts::{Facts, Reading};
-use crate::profile::policy::{AccessMode, Policy};
+use crate::profile::policy::{AccessMode, Policy, RealmFactor, WantedRealm};
 use crate::pve::names;
 use crate::pve::privileges::Catalogue;
 
@@ -79,6 +83,11 @@ impl Control for Access {
         files.iter().map(ToString::to_string).collect()
     }
 
+    fn ask(&self, policy: &Policy, request: &mut Request) {
+        let enforces = |realm: &WantedRealm| realm.tfa == Some(RealmFactor::Oath);
+        request.web_logins |= self.kind == Kind::Realms && policy.profile.access.realm.iter().any(enforces);
+    }
+
     fn evaluate(&self, facts: &Facts, policy: &Policy) -> Verdict {
         match &facts.pve {
             Reading::Absent => return Verdict::not_applicable("this host is not PVE"),
@@ -100,7 +109,7 @@ impl Access {
             if access.realm.is_empty() {
                 return Ok(Verdict::not_applicable("neither profile nor site name a realm"));
             }
-            return Ok(self.verdict(wanted::realms(access, facts.access.realms.required(FILES[1])?)));
+            return Ok(self.verdict(enforced(facts, policy)?));
         }
         let realms = match self.kind {
             Kind::Users if !access.user.is_empty() => facts.access.realms.required(FILES[1])?,
@@ -218,6 +227,35 @@ impl Access {
 /// Whether this control is carried out by the plan that is made.
 fn works(policy: &Policy, control: &Access) -> bool {
     control.enabled(policy) && !policy.left_out.contains(control.meta.id)
+}
+
+/// The realms with what stands against a second factor for all of one: nobody is refused whom the list does not name.
+fn enforced(facts: &Facts, policy: &Policy) -> Result<Outcome, String> {
+    let access = &policy.profile.access;
+    let realms = facts.access.realms.required(FILES[1])?;
+    let mut outcome = wanted::realms(access, realms);
+    for wanted in access.realm.iter().filter(|realm| realm.tfa == Some(RealmFactor::Oath)) {
+        if realms.get(&wanted.id).is_none_or(|realm| realm.enforces().is_some()) {
+            continue;
+        }
+        let (accepted, others): (Vec<_>, Vec<_>) = enforcement::refused(facts, &wanted.id, "totp")?
+            .into_iter()
+            .partition(|one| wanted.may_refuse.contains(&one.user));
+        if !others.is_empty() {
+            let whom: Vec<String> = others.iter().map(enforcement::Refused::shown).collect();
+            outcome.refusals.push(format!(
+                "realm {}: with TOTP for everybody PVE would refuse {}: they enrol TOTP or recovery keys, use tokens, or are \
+                 named in may-refuse",
+                wanted.id,
+                whom.join(", ")
+            ));
+        }
+        if !accepted.is_empty() {
+            let whom = enforcement::listed(&accepted);
+            outcome.translated.push(format!("the realm {} refuses {whom} from now on, as listed", wanted.id));
+        }
+    }
+    Ok(outcome)
 }
 
 /// root@pam, and who administers the nodes and may log in to PVE with the same account.

@@ -36,6 +36,8 @@ secret_path() {
         /etc/shadow* | /etc/gshadow* | /etc/security/opasswd* | /var/backups/*) return 0 ;;
         /etc/ssh/*_key | */.ssh/id_* | /etc/corosync/authkey* | /etc/ssl/private/* | /etc/apt/auth.conf*) return 0 ;;
         /etc/pve-harden/alerts-webhook*) return 0 ;;
+        # Keys of OpenID and Yubico stand there in the clear; access.realms has the rest.
+        /etc/pve/domains.cfg) grep -qE '^[[:space:]]*(client-key|tfa[[:space:]].*key=)' "$1" 2>/dev/null && return 0 ;;
         *.key | *.keytab | */.env | /proc/* | /sys/* | /dev/*) return 0 ;;
         /var/lib/pve-harden/runs/*/meta.json | /var/lib/pve-harden/runs/*/state.json) return 1 ;;
         /var/lib/pve-harden/*) return 0 ;;

@@ -79,7 +79,7 @@ sort_path() {
     case $9 in *"$pvh_line_break"*) return 0 ;; esac
     if secret_path "$1" || secret_path "$9"; then
         files_cut="$files_cut$9$pvh_newline"
-        case $1 in /etc/shadow | /etc/gshadow) files_hash="$files_hash$9$pvh_newline" ;; esac
+        case $1 in /etc/shadow | /etc/gshadow | /etc/pve/domains.cfg) files_hash="$files_hash$9$pvh_newline" ;; esac
         return 0
     fi
     [ "$7" -gt "$PVH_DIGEST_LIMIT" ] || files_hash="$files_hash$9$pvh_newline"

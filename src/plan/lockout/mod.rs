@@ -5,6 +5,7 @@ mod ban;
 mod planned;
 mod sshd;
 mod sudo;
+mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -44,6 +45,7 @@ pub fn refusals(facts: &Facts, policy: &Policy, operator: &Operator, changes: &[
     refusals.extend(outside_management(policy, address));
     refusals.extend(removals(facts, policy, changes));
     refusals.extend(cluster_files(facts, changes));
+    refusals.extend(web::refusals(facts, changes));
     refusals
 }
 

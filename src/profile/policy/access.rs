@@ -26,6 +26,8 @@ pub struct AccessPolicy {
     pub leftovers: LeftoverPolicy,
     /// Who has a second factor.
     pub second_factors: SecondFactorPolicy,
+    /// The web login of root@pam.
+    pub root_web: RootWebPolicy,
     /// Roles that shall be there.
     pub role: Vec<WantedRole>,
     /// Groups that shall be there.
@@ -228,8 +230,53 @@ pub struct WantedToken {
     pub sink: Option<String>,
 }
 
-/// `[[access.realm]]`.
+/// `[access.root-web]`: the web login of root@pam, with its API and tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RootWebPolicy {
+    /// Part of the policy.
+    pub enabled: bool,
+    /// Who administers instead, e.g. "nancy@pve", and shows it by a login before root's is closed; empty: nobody yet.
+    pub administrator: String,
+}
+
+/// A second factor for everybody of a realm (`tfa`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RealmFactor {
+    /// TOTP.
+    Oath,
+    /// Each user's own.
+    None,
+}
+
+/// How a directory is spoken to (`mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DirectoryMode {
+    /// In the clear.
+    #[serde(rename = "ldap")]
+    Ldap,
+    /// TLS from the start.
+    #[serde(rename = "ldaps")]
+    Ldaps,
+    /// TLS on the usual port.
+    #[serde(rename = "ldap+starttls")]
+    StartTls,
+}
+
+impl DirectoryMode {
+    /// PVE's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ldap => "ldap",
+            Self::Ldaps => "ldaps",
+            Self::StartTls => "ldap+starttls",
+        }
+    }
+}
+
+/// `[[access.realm]]`. Realms are not made here: their servers and secrets are nobody's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WantedRealm {
     /// Name, e.g. "pve".
@@ -240,6 +287,21 @@ pub struct WantedRealm {
     /// The login page offers it first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<bool>,
+    /// Second factor that everybody of the realm must have; not for OpenID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tfa: Option<RealmFactor>,
+    /// Users whom `tfa` may refuse; where anybody else would be, the plan is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_refuse: Vec<String>,
+    /// How the directory of a realm of type ldap or ad is spoken to; PVE tries it before it takes the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<DirectoryMode>,
+    /// The certificate of the directory is verified (ldap, ad).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<bool>,
+    /// Whoever the provider lets in becomes a user of PVE (openid).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autocreate: Option<bool>,
 }
 
 /// `[access]` of a site: the lists, without the tables that say how they are used.
