@@ -70,6 +70,20 @@ fn escaped(text: &str) -> String {
     })
 }
 
+/// What PVE asks for, as it stands in a ticket with `:` escaped (pve-common, `Ticket.pm`): {"totp":true,"recovery":…}.
+fn challenge(ticket: &str) -> Option<serde_json::Value> {
+    let escaped = ticket.strip_prefix("PVE:!tfa!")?.split(':').next()?;
+    let mut bytes = Vec::new();
+    let mut rest = escaped.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let code = (*first == b'%').then(|| more.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { more.get(2..).unwrap_or_default() } else { more };
+    }
+    serde_json::from_slice(&bytes).ok()
+}
+
 /// What PVE made of a password or code.
 pub fn step(answers: &Answers, user: &str) -> Result<Step> {
     let data = data(answers, user)?;
@@ -78,8 +92,7 @@ pub fn step(answers: &Answers, user: &str) -> Result<Step> {
         return Err(Error::msg(Kind::Unreadable, format!("the answer to a login of {user} is not one of PVE's API")));
     };
     if !data["NeedTFA"].is_null() || ticket.starts_with("PVE:!tfa!") {
-        // The challenge stands in the ticket, escaped: {"totp":true,"recovery":"available",…}.
-        let totp = ticket.contains("%22totp%22%3Atrue") || ticket.contains("\"totp\":true");
+        let totp = challenge(ticket).is_some_and(|kinds| kinds["totp"] == true);
         return Ok(Step::Factor { challenge: Secret::new(ticket), totp });
     }
     Ok(Step::In(Secret::new(ticket)))
@@ -139,15 +152,18 @@ mod tests {
         let whole = granted(r#"{"username":"ann@pve","ticket":"PVE:ann@pve:6A00::x==","CSRFPreventionToken":"y"}"#);
         assert!(matches!(step(&whole), Ok(Step::In(ticket)) if ticket.expose() == "PVE:ann@pve:6A00::x=="));
         let half = |kinds: &str| {
-            granted(&format!(
-                r#"{{"NeedTFA":1,"username":"ann@pve","ticket":"PVE:!tfa!%7B{kinds}%7D:6A00::x==","CSRFPreventionToken":"y"}}"#
-            ))
+            let ticket = serde_json::Value::from(format!("PVE:!tfa!{kinds}:6A00::x=="));
+            granted(&format!(r#"{{"NeedTFA":1,"username":"ann@pve","ticket":{ticket},"CSRFPreventionToken":"y"}}"#))
         };
-        assert!(matches!(
-            step(&half("%22recovery%22%3A%22available%22%2C%22totp%22%3Atrue")),
-            Ok(Step::Factor { totp: true, .. })
-        ));
-        assert!(matches!(step(&half("%22webauthn%22%3A%7B%7D")), Ok(Step::Factor { totp: false, .. })));
+        for (kinds, takes) in [
+            (r#"{"recovery"%3A"available","totp"%3Atrue}"#, true),
+            ("%7B%22totp%22%3Atrue%7D", true),
+            (r#"{"totp"%3Afalse,"webauthn"%3A{"x"%3A"totp"}}"#, false),
+            ("%", false),
+        ] {
+            let step = step(&half(kinds));
+            assert!(matches!(step, Ok(Step::Factor { totp, .. }) if totp == takes), "{kinds}");
+        }
         let no = answers(0, "HTTP/1.1 401 authentication failure\n\n{\"data\":null}");
         assert_eq!(
             step(&no).unwrap_err().to_string(),

@@ -186,6 +186,54 @@ mod tests {
         }
     }
 
+    /// The form of tfa.cfg in the transcripts (proxmox-tfa `src/api/mod.rs`).
+    #[test]
+    fn a_factor_that_is_disabled_or_used_up_is_none() {
+        let totp =
+            |more: &str| format!(r#"{{"id":"x","description":"d {{[",{more}"created":1,"entry":"otpauth://x"}}"#);
+        let recovery =
+            |entries: &str| format!(r#""recovery":{{"secret":"SENTINEL","entries":[{entries}],"created":1}}"#);
+        let text = format!(
+            r#"{{"users":{{"a@pve":{{"totp":[{},{}],{}}},"b@pve":{{"totp":[{}],{}}},"c@pam":{{"webauthn":[{{"id":"y","description":"","created":1,"enable":true,"entry":{{"enable":false}}}}],"totp-locked":true}},"d@pve":{{"totp-locked":false}}}}}}"#,
+            totp(""),
+            totp(r#""enable":false,"#),
+            recovery(r#"null,"SENTINEL""#),
+            totp(r#""enable": false,"#),
+            recovery("null,null"),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tfa.cfg");
+        std::fs::write(&file, text).unwrap();
+        let program = include_str!("remote/access.sh");
+        let program = program.split("realms_without_keys() {").next().unwrap();
+        let program = format!("{program}\nfactor_kinds {}", file.display());
+        let said = std::process::Command::new("sh").arg("-c").arg(program).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said, "a@pve\ttotp\t1\na@pve\trecovery\t1\nc@pam\twebauthn\t1\nc@pam\ttotp-locked\t1\n");
+        assert!(factors(&said).is_ok());
+    }
+
+    #[test]
+    fn keys_of_realms_stay_on_the_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("domains.cfg");
+        let text =
+            "openid: sso\n\tclient-id x\n\tclient-key SENTINEL a\n\npve: pve\n\ttfa type=yubico,key=SENTINEL,id=7\n";
+        std::fs::write(&file, text).unwrap();
+        let program = include_str!("remote/access.sh").split("read_access() {").next().unwrap();
+        let program = program.replace("/etc/pve/domains.cfg", &file.display().to_string());
+        let said = std::process::Command::new("sh").arg("-c").arg(program + "\nrealms_without_keys").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said, text.replace("SENTINEL a", "***").replace("SENTINEL", "***"));
+        let common = include_str!("remote/common.sh").replace("/etc/pve/domains.cfg", &file.display().to_string());
+        let secret = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let ask = format!("{common}\nsecret_path '{}'", file.display());
+            std::process::Command::new("sh").arg("-c").arg(ask).status().unwrap().success()
+        };
+        assert!(secret(text) && !secret("pve: pve\n\ttfa type=oath\n"));
+    }
+
     #[test]
     fn names_of_the_realm_pve() {
         assert_eq!(users_with_password("ann\n\na b\n"), ["ann@pve".to_owned()].into());

@@ -48,10 +48,13 @@ fn prepared(lab: &Lab) {
 
 /// bot@pve logs in with a password and has nothing else; adm@pve has TOTP.
 fn a_realm_enforces_totp(lab: &Lab) {
-    lab.on(
-        "pve1",
-        r#"printf '{"users":{"adm@pve":{"totp":[{"info":{"id":"x","description":"d","created":1},"entry":"otpauth://totp/a?secret=SENTINELSECRET"}]}}}' >/etc/pve/priv/tfa.cfg && pveum user modify adm@pve --keys x"#,
-    );
+    let totp = |user: &str, more: &str| {
+        format!(
+            r#""{user}@pve":{{"totp":[{{"id":"x","description":"d","created":1,{more}"entry":"otpauth://totp/PVE:a?secret=SENTINELSENTINEL"}}]}}"#
+        )
+    };
+    let factors = format!(r#"{{"users":{{{},{}}}}}"#, totp("adm", ""), totp("bot", r#""enable":false,"#));
+    lab.on("pve1", &format!("printf %s '{factors}' >/etc/pve/priv/tfa.cfg"));
     let all = profile(lab, "enforce.toml", "[[access.realm]]\nid = \"pve\"\ntfa = \"oath\"\n");
     let apply = |profile: &PathBuf| with(lab, &["apply", "pve1", "--yes"], profile, "access.realms", None);
     let refused = apply(&all).exits(4);
@@ -83,6 +86,9 @@ fn root_is_closed_and_opened(lab: &Lab) {
         "{}",
         nobody.stderr
     );
+    let half = apply(Some(PASSWORD)).exits(4);
+    assert!(half.stderr.contains("PVE asks adm@pve for a TOTP code, and nobody can be asked"), "{}", half.stderr);
+    lab.on("pve1", "rm /etc/pve/priv/tfa.cfg");
     let wrong = apply(Some("wrong-SENTINEL")).exits(4);
     assert!(wrong.stderr.contains("PVE refuses the login of adm@pve"), "{}", wrong.stderr);
     assert!(!format!("{}{}", wrong.stdout, wrong.stderr).contains("SENTINEL"));

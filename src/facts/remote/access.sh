@@ -8,14 +8,16 @@
 
 : "${PVH_WEB_LOGINS:=}"
 
-# Prints keys of the JSON document alone, and of those only what names a kind.
+# Prints keys of the JSON document alone, and of those only what names a kind. A factor that is disabled is none, and neither
+# are recovery keys that are all used.
 factor_kinds() {
     awk '
         function flush() {
-            if (key[2] ~ /@/ && count && kind ~ /^(totp|u2f|webauthn|recovery|yubico|totp-locked)$/)
+            if (kind == "recovery") count = left
+            if (key[2] ~ /@/ && count > 0 && kind ~ /^(totp|u2f|webauthn|recovery|yubico|totp-locked)$/)
                 printf "%s\t%s\t%d\n", key[2], kind, count
             kind = ""
-            count = 0
+            count = left = 0
         }
         BEGIN { RS = "\001" }
         { text = text $0 }
@@ -27,8 +29,10 @@ factor_kinds() {
                     if (letter == "\\") {
                         word = word substr(text, at, 2)
                         at++
-                    } else if (letter == "\"") inside = 0
-                    else word = word letter
+                    } else if (letter == "\"") {
+                        inside = 0
+                        if (depth == 5 && key[4] == "entries") left = 1
+                    } else word = word letter
                 } else if (letter == "\"") {
                     inside = 1
                     word = ""
@@ -44,7 +48,9 @@ factor_kinds() {
                     if (depth == 3) flush()
                     key[depth] = word
                     if (depth == 3 && key[1] == "users") kind = word
-                } else if (letter == "t" && depth == 3 && kind == "totp-locked") count = 1
+                } else if (letter == "t" && depth == 3 && kind == "totp-locked") {
+                    count = 1
+                } else if (letter == "f" && depth == 5 && opened[4] == "[" && key[5] == "enable") count--
             }
         }' "$1"
 }
