@@ -112,10 +112,9 @@ impl Enrolment {
         let held_by_nobody = listed.iter().any(Factor::is_unfinished);
         let ends = if how == How::Replace { listed.iter().filter(app).cloned().collect() } else { Vec::new() };
         let keys = match (with_keys, has_keys) {
-            (false, _) => Keys::Leave,
             (true, false) => Keys::Make,
             (true, true) if how == How::Replace || held_by_nobody => Keys::Again,
-            (true, true) => Keys::Leave,
+            _ => Keys::Leave,
         };
         Self { totp: how != How::Missing || !has_app, ends, keys }
     }

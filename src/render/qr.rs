@@ -13,7 +13,8 @@ pub fn picture(text: &str, palette: Palette) -> Option<String> {
     let mut picture = code.render::<Dense1x2>();
     if palette.is_on() {
         let drawn = picture.build();
-        return Some(drawn.lines().map(|line| format!("\x1b[30;107m{line}\x1b[0m\n")).collect());
+        let painted = drawn.lines().flat_map(|line| ["\x1b[30;107m", line, "\x1b[0m\n"]);
+        return Some(painted.collect());
     }
     Some(picture.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build() + "\n")
 }

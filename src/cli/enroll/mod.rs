@@ -30,6 +30,7 @@ const CLOCKS: i64 = 20;
 
 /// `access enroll`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one per option")]
 pub struct Enroll {
     /// User, e.g. "nancy@pve" or "root@pam"
     #[arg(id = "account", value_name = "USER")]
@@ -293,16 +294,15 @@ impl<'a> Doing<'a> {
                 work.output.say(&why);
             }
             let Some(code) = codes.next("Code that the app shows now:").await else { break };
-            match self.wrong(totp, &code) {
-                Some(wrong) => why = wrong,
-                None => match self.stored(totp, &Secret::new(code.as_str()), nothing).await? {
-                    Some(listed) => return Ok(listed),
-                    None => {
-                        touched = true;
-                        why = "PVE did not take the code: it ran out on the way".into();
-                    }
-                },
+            if let Some(wrong) = self.wrong(totp, &code) {
+                why = wrong;
+                continue;
             }
+            if let Some(listed) = self.stored(totp, &Secret::new(code.as_str()), nothing).await? {
+                return Ok(listed);
+            }
+            touched = true;
+            why = "PVE did not take the code: it ran out on the way".into();
         }
         if touched {
             self.take_mark_away().await;
