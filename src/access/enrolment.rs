@@ -149,12 +149,15 @@ mod tests {
         Factor { id: id.into(), kind: kind.into(), description: description.into(), created: 0, enable: true }
     }
 
+    /// Factors, how, with keys; then: an app, how many end, keys.
+    type Case<'a> = (&'a [&'a Factor], How, bool, bool, usize, Keys);
+
     #[test]
     fn only_what_is_missing_is_made() {
         let (app, keys, wa) = (factor("totp", "phone"), factor("recovery", ""), factor("webauthn", "key"));
         let off = Factor { enable: false, ..app.clone() };
         let cut = Factor { description: format!("phone{UNFINISHED}"), ..app.clone() };
-        let cases: &[(&[&Factor], How, bool, bool, usize, Keys)] = &[
+        let cases: &[Case<'_>] = &[
             (&[], How::Missing, true, true, 0, Keys::Make),
             (&[], How::Missing, false, true, 0, Keys::Leave),
             (&[&app], How::Missing, true, false, 0, Keys::Make),

@@ -160,9 +160,9 @@ mod tests {
         };
         let task =
             |error: &str| words(&format!("Loading ACME account details\nPlacing ACME order\n{error}\nTask {error}\n"));
-        let long = "x".repeat(500);
+        let tail = "x".repeat(500);
         let refused = format!(
-            "Error: POST to https://ca.example/{long} {{   \"type\": \"urn:ietf:params:acme:error:rateLimited\",   \"detail\": \
+            "Error: POST to https://ca.example/{tail} {{   \"type\": \"urn:ietf:params:acme:error:rateLimited\",   \"detail\": \
              \"too many certificates already issued for \\\"example.com\\\"\",   \"status\": 429 }}"
         );
         let told = task(&refused);

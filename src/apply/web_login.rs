@@ -39,22 +39,22 @@ pub fn code(user: &str, challenge: &Secret, code: &Secret) -> Calls {
 /// What the holder of a ticket may do on `/`.
 pub fn rights(ticket: &Secret) -> Calls {
     let head = "GET /api2/json/access/permissions?path=%2F HTTP/1.0\r\nHost: localhost\r\nCookie: PVEAuthCookie=";
-    request(Secret::new(format!("{head}{}\r\n\r\n", escaped(ticket.expose()))))
+    request(&Secret::new(format!("{head}{}\r\n\r\n", escaped(ticket.expose()))))
 }
 
 fn post(fields: &[(&str, &str)]) -> Calls {
     let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
     let body = fields.join("&");
-    request(Secret::new(format!(
+    request(&Secret::new(format!(
         "POST /api2/json/access/ticket HTTP/1.0\r\nHost: localhost\r\nContent-Type: \
          application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )))
 }
 
-fn request(text: Secret) -> Calls {
+fn request(text: &Secret) -> Calls {
     let script = concat!(include_str!("remote/proofs.sh"), include_str!("remote/web.sh"), "web_request\n");
-    Calls::new().script(&[("WEB_REQUEST", &text)], script)
+    Calls::new().script(&[("WEB_REQUEST", text)], script)
 }
 
 /// Percent-encoding of everything that is not plain (RFC 3986, 2.3).

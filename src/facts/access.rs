@@ -40,7 +40,7 @@ pub struct Factors {
     pub locked: bool,
 }
 
-/// What the logs say of somebody's logins at port 8006. PVE writes who logged in and not how: by password, by OpenID, or
+/// What the logs say of somebody's logins at port 8006. PVE writes who logged in and not how: by password, by `OpenID`, or
 /// by a ticket, which browsers renew every 15 minutes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebLogin {

@@ -102,6 +102,7 @@ fn stanza_without(stanza: String, unwanted: &impl Fn(&Source, &str) -> bool) -> 
 /// A field's value, its continued lines included; a new one goes behind the last line that is not empty.
 fn with_field(stanza: &str, name: &str, value: &str) -> String {
     let mut out = String::new();
+    let field = format!("{name}: {value}\n");
     let (mut done, mut inside) = (false, false);
     for line in stanza.split_inclusive('\n') {
         if !line.starts_with('#') {
@@ -111,13 +112,13 @@ fn with_field(stanza: &str, name: &str, value: &str) -> String {
             inside = line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name));
             if inside {
                 if !done {
-                    out.push_str(&format!("{name}: {value}\n"));
+                    out.push_str(&field);
                 }
                 done = true;
                 continue;
             }
             if line.trim().is_empty() && !done {
-                out.push_str(&format!("{name}: {value}\n"));
+                out.push_str(&field);
                 done = true;
             }
         }
@@ -127,7 +128,7 @@ fn with_field(stanza: &str, name: &str, value: &str) -> String {
         if !out.ends_with('\n') {
             out.push('\n');
         }
-        out.push_str(&format!("{name}: {value}\n"));
+        out.push_str(&field);
     }
     out
 }

@@ -28,7 +28,7 @@ mod tests {
         let rows: Vec<Vec<char>> = picture.lines().map(|line| line.chars().collect()).collect();
         let side = rows[0].len();
         let drawn = |x: usize, y: usize| {
-            let (upper, half) = (y % 2 == 0, rows[y / 2][x]);
+            let (upper, half) = (y.is_multiple_of(2), rows[y / 2][x]);
             half == '█' || half == if upper { '▀' } else { '▄' }
         };
         let big = |x: usize, y: usize| drawn(x / 4, y / 4) != light;

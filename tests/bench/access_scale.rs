@@ -76,6 +76,10 @@ fn planned(facts: &Facts, policy: &Policy) -> (Duration, Plan) {
     (best, plan)
 }
 
+/// Plans with and without the users, each the fastest of three.
+///
+/// # Panics
+/// When a plan cannot be made.
 pub fn measure() -> Measured {
     let text = node();
     let begun = Instant::now();

@@ -77,7 +77,9 @@ impl Oracle {
     fn compiled(&self, configurations: &[Configuration]) -> Vec<Value> {
         let mut archive = tar::Builder::new(Vec::new());
         pack(&mut archive, "compile.pl", include_str!("compile.pl"));
-        configurations.iter().for_each(|one| files(&mut archive, one));
+        for one in configurations {
+            files(&mut archive, one);
+        }
         let (status, said, reasons) = self.run(COMPILE, &archive.into_inner().unwrap());
         assert_eq!(status, 0, "{said}{reasons}");
         said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

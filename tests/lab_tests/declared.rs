@@ -6,7 +6,7 @@ use crate::lab_tests::watch;
 use crate::support::lab::Lab;
 
 /// Names and comments that a shell, a file of colons or a YAML file could take for something else.
-const SITE: &str = r##"
+const SITE: &str = r#"
 [[sink]]
 name = "kube"
 kubernetes = "FOLDER/{token}.yaml"
@@ -40,7 +40,7 @@ id = "o'neil@pve!backup"
 owner = "O'Neil"
 purpose = "two  spaces, #hash; done"
 sink = "vault"
-"##;
+"#;
 
 /// Stands for the client of a vault: refuses when it is told to, and keeps what it read and what it was started with.
 const VAULT: &str = "umask 077\n[ ! -e \"$1/refuse\" ] || { echo sealed >&2; exit 3; }\ncat >\"$1/vault.json\"\ntr '\\0' ' ' </proc/$$/cmdline >\"$1/vault.argv\"\n";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Outcome, meant};
 use crate::change::access::{AccessCall, AccessStep};
-use crate::profile::policy::{AccessPolicy, RealmFactor, WantedRealm};
+use crate::profile::policy::{AccessPolicy, DirectoryMode, RealmFactor, WantedRealm};
 use crate::pve::domains::Realm;
 
 type Settings = BTreeMap<String, String>;
@@ -95,7 +95,7 @@ fn settings(wanted: &WantedRealm, found: &Realm) -> Result<Settings, String> {
         }
     }
     let directory = &["ldap", "ad"];
-    if let Some(mode) = wanted.mode.map(|mode| mode.word()) {
+    if let Some(mode) = wanted.mode.map(DirectoryMode::word) {
         of(directory, "mode")?;
         if found.directory_mode() != mode {
             set("mode", mode);

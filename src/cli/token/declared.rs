@@ -94,7 +94,7 @@ pub(in crate::cli) async fn make(
         }
         let run = before.and_then(|result| result.run.clone());
         let mut made = Vec::new();
-        let result = on_node(connector, secrets, &declared, run.as_deref(), messages, &mut made).await;
+        let result = Box::pin(on_node(connector, secrets, &declared, run.as_deref(), messages, &mut made)).await;
         let code = result.as_ref().err().map_or(0, |error| error.kind.exit_code());
         if let Err(error) = result {
             messages.output.say(message::error(&error, messages.output.stderr).trim_end());
@@ -123,7 +123,7 @@ async fn on_node(
     };
     let before = run.map(|_| format!("{start}; ")).unwrap_or_default();
     let work = Work::on(connector, policy.clone(), secrets.clone(), messages, start).await?;
-    let result = work.interruptible(in_order(&work, tokens, &before, made)).await;
+    let result = work.interruptible(Box::pin(in_order(&work, tokens, &before, made))).await;
     work.close().await;
     result
 }

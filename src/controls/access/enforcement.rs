@@ -73,9 +73,8 @@ fn lacks(factors: Option<&Factors>, kind: &str) -> Option<String> {
 
 /// PVE's logs tell who logged in and by which door, and neither how nor with what program; this node's, no other's.
 fn last_login(facts: &Facts, user: &str) -> String {
-    let logins = match facts.access.web_logins.certain() {
-        Ok(logins) => logins,
-        Err(_) => return "whether a program logs in so is not known".into(),
+    let Ok(logins) = facts.access.web_logins.certain() else {
+        return "whether a program logs in so is not known".into();
     };
     match logins.and_then(|logins| logins.get(user)) {
         None => "no login here in 30 days".into(),

@@ -137,7 +137,12 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
             FOLDERS[1]
         )
     });
-    units(&mut changes, installed, !found.right(), daemon == ACTIVE, !late || pve == ACTIVE);
+    let again = !changes.is_empty() || !found.right();
+    if !installed {
+        let action = Action::Packages { install: vec![PACKAGE.to_owned()] };
+        changes.push(change(Stage::Packages, format!("install {PACKAGE}"), action));
+    }
+    units(&mut changes, again, daemon == ACTIVE, !late || pve == ACTIVE);
     Ok(Verdict::outcome(changes, advice, found.evidence))
 }
 
@@ -151,19 +156,14 @@ fn unit<'a>(facts: &'a Facts, name: &str) -> Result<(&'a str, &'a str), String> 
 }
 
 /// What is to be done beside the files. A restart of auditd loads all rules anew, and a full queue waits for it.
-fn units(changes: &mut Vec<Change>, installed: bool, stale: bool, daemon_runs: bool, late_runs: bool) {
-    let written = !changes.is_empty();
-    if !installed {
-        let action = Action::Packages { install: vec![PACKAGE.to_owned()] };
-        changes.push(change(Stage::Packages, format!("install {PACKAGE}"), action));
-    }
+fn units(changes: &mut Vec<Change>, again: bool, daemon_runs: bool, late_runs: bool) {
     let mut unit = |name: &str, verb, words: &str| {
         changes.push(change(Stage::Services, words.to_owned(), Action::Unit { unit: name.to_owned(), verb }));
     };
     if !daemon_runs {
         unit(DAEMON, UnitVerb::EnableNow, "auditd starts, now and at every boot");
     }
-    if written || stale {
+    if again {
         unit(DAEMON, UnitVerb::TryRestart, "auditd reads its files and loads its rules again");
     }
     if !late_runs {
@@ -198,12 +198,12 @@ impl Found {
         self.evidence.push(Evidence::new("when auditing fails", said, "no panic"));
         let held = if wait > 0 { "writers are held up" } else { "events are counted as lost" };
         self.evidence.push(Evidence::new("when the queue is full", held, "events are counted as lost"));
-        let want = &policy.profile.audit.rules;
+        let listed = &policy.profile.audit.rules;
         for place in places.iter().filter(|place| place.is_there) {
             let rule = audit.rules.iter().find(|rule| Rule::of(rule).watches(place.path));
             self.rule(place.path, rule, wanted(policy, "audit.rules.watch", "writes are written down"));
         }
-        let groups = [("modules", want.modules, &MODULES[..]), ("clock", want.clock, &CLOCK[..])];
+        let groups = [("modules", listed.modules, &MODULES[..]), ("clock", listed.clock, &CLOCK[..])];
         for (name, _, calls) in groups.iter().filter(|(_, wanted, _)| *wanted) {
             for call in *calls {
                 let rule = audit.rules.iter().find(|rule| Rule::of(rule).sees_call(call));

@@ -84,8 +84,8 @@ pub(super) fn possible(policy: &Policy, acme: &CertAcme) -> Result<(), String> {
         }
     }
     let all = names(policy, acme);
-    if let Some(twice) = all.windows(2).find(|two| two[0] == two[1]) {
-        return Err(format!("{} is to be proved in two ways: name it once", twice[0]));
+    if let Some(twice) = all.iter().zip(all.iter().skip(1)).find(|(one, next)| one == next) {
+        return Err(format!("{} is to be proved in two ways: name it once", twice.0));
     }
     if services.iter().map(|service| service.names.len()).sum::<usize>() > MAX_DNS_DOMAINS {
         return Err(format!("PVE takes {MAX_DNS_DOMAINS} names by DNS on a node, and no more"));

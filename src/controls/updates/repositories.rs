@@ -140,10 +140,10 @@ fn towards(facts: &Facts, channel: &Channel) -> Result<Vec<Change>, String> {
     for (path, written, text) in texts(facts)? {
         let sources = written.parse(&text);
         there |= sources.iter().any(|source| source.components.iter().any(|it| it == channel.component));
-        let switched = sources
+        let mut switched = sources
             .iter()
             .filter(|source| source.components.iter().any(|it| it == "enterprise" && channel.is_unwanted(source, it)));
-        storage = switched.filter_map(ceph).next().map(str::to_owned).or(storage);
+        storage = switched.find_map(ceph).map(str::to_owned).or(storage);
         let after = written.without(&text, |source, component| channel.is_unwanted(source, component));
         let summary = format!("{path}: only {} is on", channel.component);
         changes.extend(conf::write(facts, ID, path, after, &summary)?);

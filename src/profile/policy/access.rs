@@ -287,7 +287,7 @@ pub struct WantedRealm {
     /// The login page offers it first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<bool>,
-    /// Second factor that everybody of the realm must have; not for OpenID.
+    /// Second factor that everybody of the realm must have; not for `OpenID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tfa: Option<RealmFactor>,
     /// Users whom `tfa` may refuse; where anybody else would be, the plan is refused.

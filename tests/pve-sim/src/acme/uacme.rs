@@ -98,7 +98,7 @@ fn failure(text: &str, directory: &str) -> String {
         return format!("validating challenge '{url}' failed - status: invalid");
     }
     let refused = |line: &&str| line.starts_with("uacme: acme_post: return code ") && !line.contains("code 2");
-    if let Some(at) = lines.iter().rposition(|line| refused(&line)) {
+    if let Some(at) = lines.iter().rposition(refused) {
         let url =
             lines[..at].iter().rev().find_map(|line| line.strip_prefix("uacme: acme_post: url=")?.split(' ').next());
         let problem = body(lines.get(at + 1..).unwrap_or_default());

@@ -35,7 +35,9 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         "start" => serve(&host)?,
         "localnet" => {
             put("Management IPSet:\n");
-            networks(&host).iter().for_each(|net| put(format!("{net}\n")));
+            for net in networks(&host) {
+                put(format!("{net}\n"));
+            }
         }
         "compile" => match files(&host) {
             Ok((cluster, own)) => put(compiled(&host, &cluster, &own)),
