@@ -1,5 +1,7 @@
 //! Port 8006's certificate from a real ACME authority (Pebble, which asks the node's port 80), and from one's own.
 
+mod cluster;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

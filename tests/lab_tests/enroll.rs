@@ -59,7 +59,7 @@ fn code(secret: &str, steps: i64) -> String {
 /// A code of no step near now.
 fn wrong_code(secret: &str) -> String {
     let near: Vec<String> = (-30..=30).map(|steps| code(secret, steps)).collect();
-    (0..).map(|number| format!("{number:06}")).find(|code| !near.contains(code)).unwrap()
+    (0..100).map(|number| format!("{number:06}")).find(|code| !near.contains(code)).unwrap()
 }
 
 /// An enrolment that has put its secret into the sink `apps` and waits for a code.
@@ -163,8 +163,8 @@ fn somebody_is_enrolled_with_a_code_and_the_secrets_are_in_their_sinks_only() {
     // A right one.
     let tool = begun(&lab, user, &["--recovery-sink", "env"]);
     let second = secret(&lab, user).unwrap();
-    let used = code(&second, 0);
-    let done = kept(given(tool, &[wrong_code(&second), used.clone()])).exits(0);
+    let given_code = code(&second, 0);
+    let done = kept(given(tool, &[wrong_code(&second), given_code.clone()])).exits(0);
     assert!(done.stdout.contains("app enrolled; PVE lists it"), "{}", done.stdout);
     assert!(done.stderr.contains("PVE refuses nancy@pve's password without a code"), "{}", done.stderr);
     let keys = recovery_keys(&lab, user);
@@ -210,7 +210,7 @@ fn somebody_is_enrolled_with_a_code_and_the_secrets_are_in_their_sinks_only() {
         );
         assert_eq!(found.trim(), "0", "in an argument, a file or the journal");
     }
-    let code_seen = lab.on("pve1", &format!("grep -caF -e '--value={used}' /run/seen || true"));
+    let code_seen = lab.on("pve1", &format!("grep -caF -e '--value={given_code}' /run/seen || true"));
     assert_eq!(code_seen.trim(), "0", "the code in an argument");
 
     // What PVE makes of it at a login.

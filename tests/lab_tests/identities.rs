@@ -46,7 +46,7 @@ fn one_key_takes_the_place_of_another_or_nothing_happens() {
     assert!(lines.contains(" new\n") && lines.starts_with("# Written by pve-harden"), "{lines}");
 }
 
-const EVE: &str = "set -e; useradd -m -s /bin/bash eve; pveum user add eve@pam; pveum user add \"o'neil!x@pve\"; pveum group add ops; \
+const EVE: &str = "set -e; useradd -m -s /bin/bash eve; echo 'eve:Start-77-Qwv.k-x' | chpasswd; pveum user add eve@pam; pveum user add \"o'neil!x@pve\"; pveum group add ops; \
     pveum user modify eve@pam --groups ops; pveum acl modify /vms --users eve@pam --roles PVEAuditor; \
     pveum acl modify / --users eve@pam --roles PVEVMAdmin --propagate 0; pveum acl modify /vms --users \"o'neil!x@pve\" --roles PVEAuditor; \
     pveum user token add eve@pam ci --privsep 1 >/dev/null; pveum user token add \"o'neil!x@pve\" ci >/dev/null";
@@ -67,6 +67,13 @@ fn rights(lab: &Lab) -> Vec<String> {
     lines
 }
 
+/// A line of the index as PVE's workers leave it.
+const TASK: &str = "now=$(printf '%08X' \"$(date +%s)\"); mkdir -p /var/log/pve/tasks; \
+    echo \"UPID:pve1:0000C0DE:0001A2B3:$now:qmstart:100:eve@pam: $now OK\" >>/var/log/pve/tasks/index";
+
+const TOKEN: &str =
+    "pveum user token add eve@pam ci --privsep 0 --output-format json | sed 's/.*\"value\":\"\\([^\"]*\\)\".*/\\1/'";
+
 #[test]
 fn a_user_is_locked_or_nothing_but_tokens_is_lost() {
     let Some(lab) = Lab::up("access-lock", &["pve1"], &[]) else { return };
@@ -79,19 +86,63 @@ fn a_user_is_locked_or_nothing_but_tokens_is_lost() {
     let file = folder.path().join("timeline.txt");
     let lock =
         |user: &str| lab.harden(&["access", "lock", user, "pve1", "--yes", "--timeline", &file.to_string_lossy()]);
+    let tokens = || lab.on("pve1", "grep -c '^token:eve@pam!' /etc/pve/user.cfg || true");
+    let shadow = || lab.on("pve1", "getent shadow eve | cut -d: -f2,8");
 
-    // Cut after the account was disabled and its token deleted: all but the token is as before.
-    lab.on(
-        "pve1",
-        "printf '#!/bin/sh\\n[ \"$1 $2\" != \"acl delete\" ] || { echo refused by hand >&2; exit 255; }\\nexec /usr/sbin/pveum \"$@\"\\n' \
-         >/usr/local/sbin/pveum && chmod 755 /usr/local/sbin/pveum",
-    );
-    lock("eve@pam").exits(5);
-    lab.on("pve1", "rm /usr/local/sbin/pveum");
-    assert_eq!(rights(&lab), before);
-    assert_eq!(lab.on("pve1", "getent shadow eve | cut -d: -f8"), "\n", "the account does not expire");
+    // Refused at each call in turn: everything is as before, but for a token that was deleted by then.
+    let open = shadow();
+    for (program, words, left) in [
+        ("usermod", "-L -e 1", "1"),
+        ("pveum", "user modify", "1"),
+        ("pveum", "user token", "1"),
+        ("pveum", "acl delete", "0"),
+    ] {
+        let real = lab.on("pve1", &format!("command -v {program}"));
+        let count = words.split(' ').count();
+        let test = (1..=count).map(|at| format!("${at}")).collect::<Vec<_>>().join(" ");
+        lab.on(
+            "pve1",
+            &format!(
+                "printf '%s\\n' '#!/bin/sh' '[ \"{}\" != \"{words}\" ] || {{ rm -f \"$0\"; echo refused by hand >&2; exit 255; }}' 'exec {} \"$@\"' \
+                 >/usr/local/sbin/{program} && chmod 755 /usr/local/sbin/{program}",
+                test,
+                real.trim()
+            ),
+        );
+        let failed = lock("eve@pam");
+        assert_ne!(lab.exec("pve1", &format!("test -e /usr/local/sbin/{program}")).status, 0, "{words} was tried");
+        assert_eq!(failed.status, 5, "{program} {words}: {}{}", failed.stdout, failed.stderr);
+        assert_eq!(rights(&lab), before, "{program} {words}");
+        assert_eq!((shadow(), tokens().trim()), (open.clone(), left), "{program} {words}");
+    }
 
+    // What they did: a request with the token (which is made anew), a task, a login that failed.
+    let secret = lab.on("pve1", &format!("{TASK}; {TOKEN}"));
+    let secret = secret.trim();
+    assert_eq!(lab.token_status("pve1", "eve@pam!ci", secret), "200");
     let said = lock("eve@pam").exits(0);
     assert!(said.stdout.contains("cannot revoke a single one") && said.stdout.contains("is locked"), "{}", said.stdout);
+    assert!(said.stdout.contains("for good: eve@pam!ci cannot be brought back"), "{}", said.stdout);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let timeline = std::fs::read_to_string(&file).unwrap();
+    assert!(timeline.contains("  task  qmstart 100 by eve@pam: OK\n"), "{timeline}");
+    assert!(timeline.contains("  web   eve@pam!ci from ") && timeline.contains("/api2/json/version"), "{timeline}");
+    assert!(!timeline.contains("o'neil") && !timeline.contains("NOT READ"), "{timeline}");
+    let cfg = lab.on("pve1", "cat /etc/pve/user.cfg");
+    assert!(cfg.contains("user:eve@pam:0:") && cfg.matches("eve@pam").count() == 1, "nothing but the account: {cfg}");
+    assert!(shadow().starts_with('!') && shadow().trim().ends_with(":1"), "{}", shadow());
+    assert_eq!(lab.token_status("pve1", "eve@pam!ci", secret), "401");
+
+    let back = lab.harden(&["access", "unlock", "eve@pam", "pve1", "--yes"]).exits(0);
+    assert!(back.stdout.contains("not brought back: the token eve@pam!ci was revoked"), "{}", back.stdout);
+    assert_eq!((rights(&lab), tokens().trim()), (before, "0"));
+    assert_eq!(shadow(), open);
+    assert_eq!(lab.token_status("pve1", "eve@pam!ci", secret), "401");
+    let why = lab.harden(&["access", "unlock", "eve@pam", "pve1", "--yes"]).exits(4).stderr;
+    assert!(why.contains("no run of this node holds eve@pam locked"), "{why}");
+
+    // A name that a shell would take for something else.
+    lock("o'neil!x@pve").exits(0);
+    let cfg = lab.on("pve1", "cat /etc/pve/user.cfg");
+    assert!(cfg.contains("user:o'neil!x@pve:0:") && cfg.matches("o'neil").count() == 1, "{cfg}");
 }

@@ -7,6 +7,7 @@ mod certificates;
 mod declared;
 mod drift;
 pub mod enforcement;
+mod enroll;
 mod expiry;
 mod faults;
 mod firewall;

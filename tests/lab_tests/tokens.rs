@@ -158,6 +158,113 @@ fn a_token_is_made_rotated_and_revoked_and_its_secret_is_in_its_sink_only() {
     }
 }
 
+/// A manifest and a program's input in a cluster of PVE 8.
+const CLUSTER: &str = r#"
+[[sink]]
+name = "kube"
+kubernetes = "FOLDER/credentials.yaml"
+namespace = "ci"
+
+[[sink]]
+name = "vault"
+command = ["sh", "-c", "umask 077; cat >FOLDER/vault"]
+format = "value"
+
+[[access.user]]
+id = "svc@pve"
+
+[[access.acl]]
+path = "/vms"
+role = "PVEAuditor"
+users = ["svc@pve"]
+tokens = ["svc@pve!ci", "svc@pve!cd"]
+
+[[access.token]]
+id = "svc@pve!ci"
+owner = "Olga"
+purpose = "CI"
+sink = "kube"
+
+[[access.token]]
+id = "svc@pve!cd"
+owner = "Olga"
+purpose = "CD"
+sink = "vault"
+"#;
+
+#[test]
+fn tokens_of_a_cluster_on_pve_8() {
+    let Some(lab) = Lab::up("token-cluster", &["pve1", "pve2"], &["--cluster", "--pve", "8"]) else { return };
+    let folder = lab.site.parent().unwrap().to_owned();
+    lab.add_to_site(&CLUSTER.replace("FOLDER", &folder.to_string_lossy()));
+    let pair = |text: &str| {
+        let (id, secret) = text.trim().rsplit_once('=').unwrap();
+        (id.to_owned(), secret.to_owned())
+    };
+    let kube = || {
+        let text = std::fs::read_to_string(folder.join("credentials.yaml")).unwrap();
+        let scalar = text.lines().find_map(|line| line.strip_prefix("  credentials.json: ")).unwrap();
+        let json: String = serde_json::from_str(scalar).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        pair(json["token"].as_str().unwrap())
+    };
+    let vault = || pair(&std::fs::read_to_string(folder.join("vault")).unwrap());
+    let controls = ["--control", "accounts.*", "--control", "access.*"];
+    let harden = |words: &[&str]| lab.harden(&words.iter().copied().chain(controls).collect::<Vec<_>>());
+
+    // Once for the cluster, after the run of its first member; every member takes them.
+    let applied = harden(&["apply", "pve1", "pve2", "--yes"]).exits(0);
+    assert_eq!(applied.stdout.matches("svc@pve!ci made").count(), 1, "{}", applied.stdout);
+    let (ci, cd) = (kube(), vault());
+    for node in ["pve1", "pve2"] {
+        for (id, secret) in [&ci, &cd] {
+            assert_eq!(lab.token_status(node, id, secret), "200", "{id} on {node}");
+        }
+    }
+    let again = harden(&["apply", "pve1", "pve2", "--yes"]).exits(0);
+    assert!(
+        again.stdout.contains("pve1: nothing to do") && again.stdout.contains("pve2: nothing to do"),
+        "{}",
+        again.stdout
+    );
+
+    // The last use stands in the other member's log.
+    lab.on("pve1", ": >/var/log/pveproxy/access.log");
+    let refused = lab.harden(&["token", "rotate", "svc@pve!ci", "--yes"]).exits(4);
+    assert!(
+        refused.stderr.contains(" on pve2") && refused.stderr.contains("nothing was changed"),
+        "{}",
+        refused.stderr
+    );
+    let refused = lab.harden(&["token", "rotate", "svc@pve!ci", "--in-place", "--yes"]).exits(4);
+    assert!(refused.stderr.contains("9.1"), "{}", refused.stderr);
+    assert_eq!(kube(), ci);
+    let revoked = lab.harden(&["token", "revoke", "svc@pve!ci", "--yes"]).exits(4);
+    assert!(revoked.stderr.contains("used within the last day"), "{}", revoked.stderr);
+
+    // Only what is due: the other one, whose secret goes to a program.
+    lab.on("pve2", "pveum user token modify svc@pve cd --expire $(($(date +%s) + 432000))");
+    let due = lab.harden(&["token", "rotate", "--due", "--grace", "1d", "--yes"]).exits(0);
+    let new = vault();
+    assert!(new.0.starts_with("svc@pve!cd-") && kube() == ci, "{}", due.stdout);
+    for (id, secret) in [&new, &cd, &ci] {
+        assert_eq!(lab.token_status("pve2", id, secret), "200", "{id}");
+    }
+    let none = lab.harden(&["token", "rotate", "--due", "--yes"]).exits(0);
+    assert!(none.stdout.contains("no token is due"), "{}", none.stdout);
+
+    lab.harden(&["token", "rotate", "svc@pve!ci", "--force", "--yes"]).exits(0);
+    let rotated = kube();
+    assert_ne!(rotated.0, ci.0);
+    assert_eq!(lab.token_status("pve2", &rotated.0, &rotated.1), "200");
+    assert_eq!(lab.token_status("pve2", &ci.0, &ci.1), "401");
+    // PVE drops the rights of a deleted token with its next write.
+    lab.on("pve2", "pveum user modify svc@pve --comment written");
+    let rights = lab.on("pve2", "grep ^acl:1:/vms: /etc/pve/user.cfg");
+    assert!(rights.contains(&rotated.0) && !rights.contains("svc@pve!ci,"), "{rights}");
+    harden(&["plan", "pve1", "pve2"]).exits(0);
+}
+
 /// What hangs before or after the N-th call of pveum, as if the node stood still.
 const WRAP: &str = r#"
 f=/usr/share/perl5/PVE/CLI/pveum.pm
