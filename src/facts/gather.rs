@@ -136,6 +136,8 @@ pub struct Request {
     pub units: BTreeSet<String>,
     /// Packages whose installation is simulated where they are missing.
     pub packages: BTreeSet<String>,
+    /// Those of them that only a machine with a kernel of its own is given.
+    pub machine_packages: BTreeSet<String>,
     /// Handshakes to try with port 8006; none asks for none.
     pub tls: BTreeSet<TlsQuestion>,
     /// Kernel settings, by their names for sysctl(8).
@@ -178,6 +180,7 @@ impl Request {
             files: BTreeSet::new(),
             units: BTreeSet::new(),
             packages: BTreeSet::new(),
+            machine_packages: BTreeSet::new(),
             tls: BTreeSet::new(),
             sysctl: BTreeSet::new(),
             modules: BTreeSet::new(),
@@ -209,6 +212,7 @@ pub fn program(request: &Request) -> String {
     assign(&mut text, "PVH_FILES", files);
     assign(&mut text, "PVH_UNITS", units.filter(|unit| !unit.starts_with('-')));
     assign(&mut text, "PVH_PACKAGES", request.packages.iter().filter(|name| !name.starts_with('-')));
+    assign(&mut text, "PVH_MACHINE_PACKAGES", &request.machine_packages);
     let questions = request.tls.iter().map(|question| [&question.label, &question.version, &question.ciphers]);
     let questions = questions.filter(|words| words.iter().all(|word| is_word(word)));
     assign(&mut text, "PVH_TLS", questions.map(|[label, version, ciphers]| format!("{label} {version} {ciphers}")));

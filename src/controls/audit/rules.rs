@@ -79,6 +79,7 @@ impl Control for Rules {
 
     fn ask(&self, _: &Policy, request: &mut Request) {
         request.watch.insert("audit");
+        request.machine_packages.insert(PACKAGE.into());
         request.units.extend([DAEMON, UNIT].map(str::to_owned));
     }
 

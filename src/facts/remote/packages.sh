@@ -1,8 +1,9 @@
-# What apt would do to install the packages of PVH_PACKAGES that are missing. Nothing is fetched, locked or written: the
+# What apt would do to install the packages of PVH_PACKAGES that are missing; those of PVH_MACHINE_PACKAGES not in a container. Nothing is fetched, locked or written: the
 # lists are those the node has, and the cache made from them stays in memory.
 # shellcheck shell=sh disable=SC2154
 
 : "${PVH_PACKAGES:=}"
+: "${PVH_MACHINE_PACKAGES:=}"
 
 simulate_installation() {
     set -f
@@ -11,8 +12,11 @@ simulate_installation() {
     set -- $PVH_PACKAGES
     unset IFS
     set +f
+    left_out=
+    ! systemd-detect-virt -cq 2>/dev/null || left_out=$PVH_MACHINE_PACKAGES
     for package in "$@"; do
         shift
+        ! printf '%s\n' "$left_out" | grep -qxF "$package" || continue
         # shellcheck disable=SC2016
         dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || set -- "$@" "$package"
     done
