@@ -18,7 +18,7 @@ use crate::transport::Program;
 use crate::transport::quote;
 
 const SCRIPTS: [(&str, &str); 12] = [
-    ("lib.sh", include_str!("remote/lib.sh")),
+    ("lib.sh", concat!(include_str!("remote/lib.sh"), include_str!("remote/state.sh"))),
     ("access.sh", include_str!("remote/access.sh")),
     ("cert.sh", include_str!("remote/cert.sh")),
     ("proofs.sh", include_str!("remote/proofs.sh")),

@@ -9,7 +9,7 @@ use crate::transport::Program;
 
 /// The program that lists the runs.
 pub fn program() -> Program {
-    Program::new(include_str!("remote/history.sh"))
+    Program::new(concat!(include_str!("remote/state.sh"), include_str!("remote/history.sh")))
 }
 
 /// One run as the node has it.

@@ -107,10 +107,7 @@ changed_since() { # RUN
     for since_entry in "$ROOT/runs/$1"/before/*/path; do
         [ -e "$since_entry" ] || continue
         IFS= read -r since_path <"$since_entry"
-        since_now=absent
-        [ ! -d "$since_path" ] || since_now="directory $(stat -c '%a %U %G' "$since_path")"
-        [ ! -f "$since_path" ] || since_now="$(sha256sum <"$since_path" | cut -d' ' -f1) $(stat -c '%a %U %G' "$since_path")"
-        grep -qF "\"$since_path\":\"$since_now\"" "$ROOT/runs/$1/state.json" || printf '%s ' "$since_path"
+        ! changed_after "$ROOT/runs/$1" "${since_entry%/path}" "$since_path" || printf '%s ' "$since_path"
     done
     pam_is_as_left "$ROOT/runs/$1" || printf '/etc/pam.d/common-* '
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# The runs of this node, oldest first, a group of frames each. Evaluated after prelude.sh.
+# The runs of this node, oldest first, a group of frames each. Evaluated after prelude.sh and state.sh.
 
 RUNS=/var/lib/pve-harden/runs
 for run_dir in "$RUNS"/[0-9]*; do
@@ -25,11 +25,8 @@ for run_dir in "$RUNS"/[0-9]*; do
         fi
         steps="$steps${entry##*/} $kind $subject
 "
-        if [ "$found" = committed ] && [ -e "$entry/path" ]; then
-            now=absent
-            [ ! -d "$subject" ] || now="directory $(stat -c '%a %U %G' "$subject")"
-            [ ! -f "$subject" ] || now="$(sha256sum <"$subject" | cut -d' ' -f1) $(stat -c '%a %U %G' "$subject")"
-            grep -qF "\"$subject\":\"$now\"" "$run_dir/state.json" || changed="$changed$subject
+        if [ "$found" = committed ] && [ -e "$entry/path" ] && changed_after "$run_dir" "$entry" "$subject"; then
+            changed="$changed$subject
 "
         fi
     done

@@ -511,10 +511,7 @@ write_state() {
         for state_entry in "$DIR"/before/*/path; do
             [ -e "$state_entry" ] || continue
             IFS= read -r state_path <"$state_entry"
-            state_digest=absent
-            [ ! -d "$state_path" ] || state_digest="directory $(stat -c '%a %U %G' "$state_path")"
-            [ ! -f "$state_path" ] || state_digest="$(sha256sum <"$state_path" | cut -d' ' -f1) $(stat -c '%a %U %G' "$state_path")"
-            printf '%s"%s":"%s"' "$state_comma" "$state_path" "$state_digest"
+            printf '%s"%s":"%s"' "$state_comma" "$state_path" "$(path_state "$state_path")"
             state_comma=,
         done
         printf '},"sets":{'
