@@ -150,6 +150,11 @@ fn unchanged(facts: &Facts, policy: &Policy, run: &RunFact, path: Option<&str>) 
     if other("site", &policy.digests.site) {
         return (path, (Author::Profile, format!("the site is another one {since}")));
     }
+    if let Some(at) = members_changed(facts, run) {
+        let because =
+            format!("the cluster's members or their addresses changed at {}; no managed file changed", time(at));
+        return (path, (Author::Pve, because));
+    }
     if let Some(event) = events(facts, run).last() {
         return (path, (Author::Package, format!("{}, {since}; no managed file changed", said(event))));
     }
@@ -198,6 +203,13 @@ fn pve(facts: &Facts, run: &RunFact, path: &str, at: Option<i64>) -> Option<(Aut
     }
     let mut upgrades = events(facts, run).filter(|event| event.package.starts_with("pve-") && near(event.at));
     upgrades.next_back().map(|event| (Author::Pve, format!("pvecm updatecerts after {}", said(event))))
+}
+
+/// When corosync.conf was last written, if that was after the run: a node joined or left, or has another address, and
+/// what is wanted of the others' addresses changed with it.
+fn members_changed(facts: &Facts, run: &RunFact) -> Option<i64> {
+    let over = run.closed.or_else(|| started(run))?;
+    facts.file("/etc/pve/corosync.conf").known().and_then(|file| file.modified).filter(|at| *at > over)
 }
 
 /// What dpkg did since the run was over, oldest first: a run installs packages itself.
@@ -363,6 +375,20 @@ mod tests {
             facts.files.insert("/etc/pve/corosync.conf".into(), file("", RUN + 4990));
         });
         assert_eq!(by, Author::Somebody, "PVE never writes the drop-in");
+    }
+
+    #[test]
+    fn what_a_new_member_asks_of_the_others() {
+        let with = |at: i64| {
+            said_of(DROPIN, "left\n", RUN, |facts, _| {
+                facts.files.insert("/etc/pve/corosync.conf".into(), file("", at));
+            })
+        };
+        let (by, because) = with(RUN + 5000);
+        assert_eq!(by, Author::Pve);
+        let words = "the cluster's members or their addresses changed at 2026-06-01 01:23 UTC; no managed file changed";
+        assert_eq!(because, words);
+        assert_eq!(with(RUN - 5000).0, Author::Unknown, "the run knew that member");
     }
 
     #[test]

@@ -64,3 +64,19 @@ fn who_changed_what_since_the_last_run() {
     lab.harden(&["plan", "pve1"]).exits(0);
     assert_eq!(lab.exec("pve1", &format!("grep -x 'deny = 50' {faillock}")).status, 1);
 }
+
+/// A node that joins: the others' sshd must let it in, and no file of theirs changed.
+#[test]
+fn a_join_is_attributed_to_pve_itself() {
+    let Some(lab) = Lab::up("drift-join", &["pve1", "pve2"], &["--cluster"]) else { return };
+    lab.harden(&["apply", "pve1", "--yes"]).exits(0);
+    let dropin = "/etc/ssh/sshd_config.d/00-pve-harden.conf";
+    lab.harden(&["check", "pve1"]).exits(0);
+
+    // What `pvecm add` on the new node makes of the file that all members share, and what pveproxy's restart runs after it.
+    let join = "sed -e 's/config_version: .*/config_version: 99/' \
+        -e 's/^nodelist {/&\\n  node {\\n    name: pve3\\n    nodeid: 3\\n    quorum_votes: 1\\n    ring0_addr: 192.0.2.3\\n  }/' \
+        /etc/pve/corosync.conf >/root/joined && cp /root/joined /etc/pve/corosync.conf && pvecm updatecerts --silent";
+    lab.on("pve2", join);
+    assert_drift(&lab, "ssh.root-login", dropin, "pve", &["the cluster's members or their addresses changed at "]);
+}
