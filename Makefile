@@ -44,9 +44,9 @@ fault-tests: prerequisites build
 many-nodes: prerequisites build
 	LAB_TWENTY=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite twenty_nodes
 
-# A node whose firewall is proxmox-firewall: pve-sim's, or with PVE_NFT=PROGRAM a real one (docs/oracle.md).
+# Nodes whose firewall is proxmox-firewall, by themselves; with PVE_NFT=PROGRAM a real one (docs/oracle.md).
 nft-tests: prerequisites build
-	LAB_NFT=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite -- --test-threads=1 nftables_agrees a_node_with_nftables
+	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite -- --test-threads=1 nftables_agrees a_node_with_nftables
 
 # The firewall's model against a real pve-firewall: this machine's, or that of ORACLE=root@NODE.
 test-oracle:

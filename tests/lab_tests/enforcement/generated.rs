@@ -99,9 +99,6 @@ fn the_model_of_iptables_agrees_with_packets() {
 
 #[test]
 fn the_model_of_nftables_agrees_with_packets() {
-    if !nftables::asked() {
-        return;
-    }
     let Some(lab) = Lab::up("fw-pairs-nft", &["pve1"], &[]) else { return };
     nftables::install(&lab, "pve1");
     agrees(&lab, of(Backend::Nftables), 200);

@@ -8,11 +8,6 @@ use crate::support::lab::{Lab, feed};
 const NFT: &str = "#!/bin/sh\nexec awk '/^table bridge/ { bridge = 1 } \
     bridge && /reject with|ct state|ibrname/ { next } { print }' | /usr/sbin/nft \"$@\"\n";
 
-/// Whether these tests were asked for (`make nft-tests`).
-pub fn asked() -> bool {
-    std::env::var_os("LAB_NFT").is_some()
-}
-
 /// Puts proxmox-firewall onto the node and starts it.
 pub fn install(lab: &Lab, node: &str) {
     lab.on(node, "pve-sim install-proxmox-firewall");
@@ -38,7 +33,7 @@ pub fn load(lab: &Lab, node: &str, files: &Files, off: bool) {
         feed(lab, node, &script, text.as_bytes());
     }
     // pve-firewall takes its own rules away and says that the other one may work; a restart of that one takes its rules
-    // away first, so that those of the files before are not taken for new ones.
+    // away first, so that those of the files before are not taken for new ones. systemd counts so many starts as a loop.
     let rules = "nft list chain inet proxmox-firewall cluster-in 2>/dev/null | grep -q -e accept -e drop -e reject";
     let ready = if off { format!("! {rules}") } else { rules.to_owned() };
     let flag = if off { "true" } else { "[ ! -e /run/proxmox-nftables-firewall-force-disable ]" };
@@ -47,7 +42,7 @@ pub fn load(lab: &Lab, node: &str, files: &Files, off: bool) {
         &format!(
             "pve-firewall restart; conntrack -F 2>/dev/null
             for i in $(seq 600); do iptables-save | grep -q PVEFW || {{ {flag} && break; }}; sleep 0.1; done
-            systemctl restart proxmox-firewall
+            systemctl reset-failed proxmox-firewall; systemctl restart proxmox-firewall
             for i in $(seq 600); do {ready} && exit 0; sleep 0.1; done
             journalctl -u proxmox-firewall -n 5 --no-pager >&2; exit 1"
         ),
