@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE32_NOPAD;
 use serde_json::Value;
 
+use crate::lab_tests::{cut_call, watch};
 use crate::support::lab::{Lab, Said, eventually};
 
 const MORE: &str = r#"
@@ -131,11 +132,7 @@ fn recovery_keys(lab: &Lab, user: &str) -> Vec<String> {
 fn somebody_is_enrolled_with_a_code_and_the_secrets_are_in_their_sinks_only() {
     let user = "nancy@pve";
     let Some(lab) = up("enroll", &[user]) else { return };
-    // Everything that any process shows of its arguments, from now on.
-    lab.on(
-        "pve1",
-        "systemd-run -q --unit=watch sh -c 'while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr \"\\0\" \" \"; echo; done >/run/seen'",
-    );
+    watch::begin(&lab, "pve1");
     let mut said: Vec<String> = Vec::new();
     let mut kept = |done: Said| -> Said {
         said.push(format!("{}{}", done.stdout, done.stderr));
@@ -194,24 +191,20 @@ fn somebody_is_enrolled_with_a_code_and_the_secrets_are_in_their_sinks_only() {
     kept(lab.harden(&["access", "enroll", user, "--recovery-sink", "env", "--yes", "-vvv"])).exits(0);
     let new_keys = recovery_keys(&lab, user);
     assert!(new_keys.len() == 10 && new_keys != keys);
-    lab.on("pve1", "systemctl stop watch");
 
     let events = lab.on("pve1", "cat /var/lib/pve-harden/events");
     assert!(
         events.contains("TOTP of nancy@pve enrolled by ") && events.contains("recovery keys of nancy@pve stored by "),
         "{events}"
     );
-    for secret in [&first, &second, &third, &keys[0], &keys[9], &new_keys[0]] {
-        assert!(!said.iter().any(|said| said.contains(secret)), "printed");
-        assert!(!plan.stdout.contains(secret));
-        let found = lab.on(
-            "pve1",
-            &format!("grep -caF '{secret}' /run/seen; grep -rlF --exclude-dir=pve '{secret}' /etc /root /var /tmp /run/pve-harden* 2>/dev/null | grep -v -e ^/var/lib/pve-cluster -e ^/var/log/journal; journalctl --no-pager | grep -F '{secret}' | grep -v 'grep -'; true"),
-        );
-        assert_eq!(found.trim(), "0", "in an argument, a file or the journal");
-    }
     let code_seen = lab.on("pve1", &format!("grep -caF -e '--value={given_code}' /run/seen || true"));
     assert_eq!(code_seen.trim(), "0", "the code in an argument");
+    let secrets = [&first, &second, &third, &keys[0], &keys[9], &new_keys[0]].map(String::as_str);
+    for secret in secrets {
+        assert!(!said.iter().any(|said| said.contains(secret)), "printed");
+        assert!(!plan.stdout.contains(secret));
+    }
+    watch::nowhere(&lab, "pve1", &secrets);
 
     // What PVE makes of it at a login.
     assert!(!login(&lab, user, None) && !login(&lab, user, Some("totp:000")), "a password alone");
@@ -221,32 +214,6 @@ fn somebody_is_enrolled_with_a_code_and_the_secrets_are_in_their_sinks_only() {
     assert!(login(&lab, user, Some(&format!("recovery:{}", new_keys[1]))), "a recovery key");
     assert!(!login(&lab, user, Some(&format!("recovery:{}", new_keys[1]))), "a key that was used");
 }
-
-/// What hangs before or after the N-th call of pvesh, as if the node stood still.
-const WRAP: &str = r#"
-f=/usr/share/perl5/PVE/CLI/pvesh.pm
-sed -i '$d' $f
-cat >>$f <<'PERL'
-{
-    no warnings;
-    my $real = \&run_cli_handler;
-    my $hang = sub { open(my $m, '>', '/run/cut'); print {$m} $$; close($m); sleep(600); };
-    *run_cli_handler = sub {
-        open(my $c, '+<', '/run/count') or return $real->();
-        chomp(my $left = <$c>); chomp(my $when = <$c>);
-        $left--; seek($c, 0, 0); print {$c} "$left\n$when\n"; truncate($c, tell($c)); close($c);
-        $hang->() if $left == 0 && $when eq 'before';
-        my $child = fork();
-        $real->() if !$child;
-        waitpid($child, 0);
-        my $code = $? >> 8;
-        $hang->() if $left == 0 && $when eq 'after';
-        exit($code);
-    };
-}
-1;
-PERL
-"#;
 
 /// Who is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -271,7 +238,7 @@ fn an_enrolment_cut_at_any_step_leaves_a_way_in_and_goes_on() {
     ];
     let users: Vec<&str> = cuts.iter().map(|(user, ..)| *user).collect();
     let Some(lab) = up("enroll-cuts", &users) else { return };
-    lab.on("pve1", WRAP);
+    lab.on("pve1", &cut_call::wrapped("pvesh"));
     for (user, call, when, cut) in cuts {
         lab.on("pve1", &format!("rm -f /run/cut; printf '{call}\\n{when}\\n' >/run/count"));
         let mut tool = begun(&lab, user, &["--recovery-sink", "env"]);

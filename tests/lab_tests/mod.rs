@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod bruteforce;
 mod certificates;
+mod cut_call;
 mod declared;
 mod drift;
 pub mod enforcement;

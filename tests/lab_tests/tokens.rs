@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::lab_tests::{cut_call, watch};
 use crate::support::lab::{Lab, Said, eventually};
 
 const MORE: &str = r#"
@@ -74,11 +75,7 @@ fn tokens(lab: &Lab) -> Vec<String> {
 #[test]
 fn a_token_is_made_rotated_and_revoked_and_its_secret_is_in_its_sink_only() {
     let Some(lab) = up("tokens") else { return };
-    // Everything that any process shows of its arguments, from now on.
-    lab.on(
-        "pve1",
-        "systemd-run -q --unit=watch sh -c 'while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr \"\\0\" \" \"; echo; done >/run/seen'",
-    );
+    watch::begin(&lab, "pve1");
     let mut said = Vec::new();
     let mut token = |arguments: &[&str], status: i32| -> Said {
         let done = lab.harden(&[&["token"], arguments].concat().into_iter().chain(["-vvv"]).collect::<Vec<_>>());
@@ -265,37 +262,11 @@ fn tokens_of_a_cluster_on_pve_8() {
     harden(&["plan", "pve1", "pve2"]).exits(0);
 }
 
-/// What hangs before or after the N-th call of pveum, as if the node stood still.
-const WRAP: &str = r#"
-f=/usr/share/perl5/PVE/CLI/pveum.pm
-sed -i '$d' $f
-cat >>$f <<'PERL'
-{
-    no warnings;
-    my $real = \&run_cli_handler;
-    my $hang = sub { open(my $m, '>', '/run/cut'); print {$m} $$; close($m); sleep(600); };
-    *run_cli_handler = sub {
-        open(my $c, '+<', '/run/count') or return $real->();
-        chomp(my $left = <$c>); chomp(my $when = <$c>);
-        $left--; seek($c, 0, 0); print {$c} "$left\n$when\n"; truncate($c, tell($c)); close($c);
-        $hang->() if $left == 0 && $when eq 'before';
-        my $child = fork();
-        $real->() if !$child;
-        waitpid($child, 0);
-        my $code = $? >> 8;
-        $hang->() if $left == 0 && $when eq 'after';
-        exit($code);
-    };
-}
-1;
-PERL
-"#;
-
 #[test]
 fn a_rotation_cut_at_any_step_leaves_a_token_that_works() {
     let Some(lab) = up("token-cuts") else { return };
     lab.harden(&["token", "new", "--yes"]).exits(0);
-    lab.on("pve1", WRAP);
+    lab.on("pve1", &cut_call::wrapped("pveum"));
     let mut cuts = 0;
     // Calls of a rotation: add, rights, storing, in use, end of the old one.
     for (call, when) in
@@ -336,10 +307,8 @@ fn a_rotation_cut_at_any_step_leaves_a_token_that_works() {
 fn a_password_is_set_and_is_nowhere_but_in_its_sink() {
     const SENTINEL: &str = "Sentinel-4711-of-root";
     let Some(lab) = up("passwd") else { return };
-    lab.on(
-        "pve1",
-        "useradd -m nancy && pveum user add nancy@pam && systemd-run -q --unit=watch sh -c 'while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr \"\\0\" \" \"; echo; done >/run/seen'",
-    );
+    lab.on("pve1", "useradd -m nancy && pveum user add nancy@pam");
+    watch::begin(&lab, "pve1");
     let done = lab.harden(&["access", "passwd", "svc@pve", "--sink", "env", "--yes", "-vvv"]).exits(0);
     assert!(done.stdout.contains("PVE takes it"), "{}", done.stdout);
     let text = std::fs::read_to_string(sink(&lab)).unwrap();
@@ -357,19 +326,14 @@ fn a_password_is_set_and_is_nowhere_but_in_its_sink() {
     let mut root = lab.command(&["access", "passwd", "root@pam", "--from-env", "NEW", "--yes", "-vvv"]);
     let root = Said::of(&root.env("NEW", SENTINEL).output().unwrap()).exits(0);
     assert_ne!(lab.root_password_login("pve1").status, 0, "the former password");
-    lab.on("pve1", "systemctl stop watch");
-    for secret in [generated.as_str(), SENTINEL] {
-        assert!(!format!("{}{}{}{}", done.stdout, done.stderr, root.stdout, root.stderr).contains(secret));
-        let found = lab.on(
-            "pve1",
-            &format!("grep -caF '{secret}' /run/seen; grep -rlF --exclude-dir=pve '{secret}' /etc /root /var /tmp 2>/dev/null; journalctl --no-pager | grep -F '{secret}' | grep -v 'grep -'; true"),
-        );
-        assert_eq!(found.trim(), "0", "in an argument, a file or the journal");
-    }
     let hash = lab.on("pve1", "getent shadow root | cut -d: -f2");
     assert_eq!(
         lab.on("pve1", &format!("grep -caF '{}' /run/seen || true", hash.trim())).trim(),
         "0",
         "not even its hash"
     );
+    for secret in [generated.as_str(), SENTINEL] {
+        assert!(!format!("{}{}{}{}", done.stdout, done.stderr, root.stdout, root.stderr).contains(secret));
+    }
+    watch::nowhere(&lab, "pve1", &[&generated, SENTINEL]);
 }

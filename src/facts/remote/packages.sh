@@ -1,5 +1,6 @@
-# What apt would do to install the packages of PVH_PACKAGES that are missing; those of PVH_MACHINE_PACKAGES not in a container. Nothing is fetched, locked or written: the
-# lists are those the node has, and the cache made from them stays in memory.
+# What apt would do to install the packages of PVH_PACKAGES that are missing, and those of PVH_MACHINE_PACKAGES
+# outside of containers. Nothing is fetched, locked or written: the lists are those the node has, and the cache made
+# from them stays in memory.
 # shellcheck shell=sh disable=SC2154
 
 : "${PVH_PACKAGES:=}"
