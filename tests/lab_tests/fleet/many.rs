@@ -14,7 +14,7 @@ const TWENTY: [&str; 20] = [
 
 #[test]
 fn twenty_nodes_are_planned_at_once() {
-    // Twenty systems on two processors: asked for by itself, after the others.
+    // tests/tools/lab-tests asks for it when the others are done.
     if std::env::var_os("LAB_TWENTY").is_none() {
         return;
     }
