@@ -63,6 +63,20 @@ class Lines(unittest.TestCase):
         found = [self.journal("pvedaemon", web, now=at) for at in (0, 800, 1600, 1700)]
         self.assertEqual([len(one) for one in found], [0, 0, 0, 1], "within 15 minutes")
 
+    def test_wrong_logins_count_over_a_restart(self):
+        kept = lambda lines, now: json.loads(json.dumps(lines.failures.kept(now)))
+        line = "Failed password for root from 203.0.113.9 port %d ssh2"
+        self.assertEqual(self.kinds("sshd", line % 1, now=10) + self.kinds("sshd", line % 2, now=12), [])
+        lines = events.Lines(SETTINGS, {}, failures=kept(self.lines, 13))
+        third = entry("sshd", line % 3)
+        self.assertEqual([one.kind for one in lines.journal(third, 14)], ["failed-logins"])
+        again = events.Lines(SETTINGS, {}, failures=kept(lines, 15))
+        self.assertEqual(again.journal(third, 16), [], "told already")
+        self.assertEqual(kept(again, 5000), {}, "what no longer counts")
+        for last in range(2 * events.MOST_KEPT):
+            again.failures.add("2001:db8::%x" % last, "root", 20)
+        self.assertLessEqual(len(again.failures.kept(20)), events.MOST_KEPT)
+
     def test_a_connection_is_counted_once(self):
         failed = "Failed password for root from 203.0.113.9 port 4 ssh2"
         closed = "Connection closed by authenticating user root 203.0.113.9 port %d [preauth]"
@@ -229,7 +243,6 @@ class Logs(unittest.TestCase):
                 with open(path, "a", encoding="utf-8") as file:
                     file.write(text)
 
-            self.assertEqual(service.Follow(path, place).lines(), [])
             write("old\n")
             self.assertEqual(service.Follow(path, place).lines(), [], "what was there before is not news")
             write("one\ntw")
@@ -238,6 +251,75 @@ class Logs(unittest.TestCase):
             os.rename(path, path + ".1")
             write("three\n")
             self.assertEqual(service.Follow(path, json.loads(json.dumps(place))).lines(), ["two", "three"])
+
+    def test_a_log_that_comes_into_being_is_news(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, place = os.path.join(folder, "index"), {}
+            self.assertEqual(service.Follow(path, place).lines(), [])
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("first\n")
+            self.assertEqual(service.Follow(path, place).lines(), ["first"])
+            self.assertEqual(service.Follow(path, place).lines(), [])
+
+    def test_what_is_read_late_happened_when_it_was_written(self):
+        self.assertEqual(service.moment({"__REALTIME_TIMESTAMP": "1700000000500000"}, 1.8e9), 1700000000.5)
+        for entry_of in ({}, {"__REALTIME_TIMESTAMP": "x"}, {"__REALTIME_TIMESTAMP": "1900000000000000"}):
+            self.assertEqual(service.moment(entry_of, 1.8e9), 1.8e9)
+
+
+class Sending(unittest.TestCase):
+    """The service with ways out that do as they are told."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder, self.broken, self.taken = folder.name, {"webhook"}, []
+        before = service.deliver.send, service.deliver.ways
+        self.addCleanup(lambda: setattr(service.deliver, "send", before[0]) or setattr(service.deliver, "ways", before[1]))
+        service.deliver.ways = lambda: ["pve", "webhook"]
+        service.deliver.send = self.send
+
+    def send(self, alert, by, *_):
+        self.taken += [(way, alert.text.splitlines()[1].strip()) for way in by if way not in self.broken]
+        return [way for way in by if way in self.broken]
+
+    def start(self):
+        return service.Service({**SETTINGS, "most-per-hour": 12, "kinds": ["users"]}, self.folder)
+
+    def test_a_way_that_fails_is_tried_again_by_itself_even_after_a_restart(self):
+        first = self.start()
+        first.add([events.Event("users", "warning", "new user x")], 1000)
+        first.send(1004)
+        self.assertEqual(self.taken, [("pve", "new user x")])
+        first.send(1020)
+        self.assertEqual(len(self.taken), 1, "not at once")
+        first.save(1021)
+        second = self.start()
+        second.send(1100)
+        self.broken.clear()
+        second.send(1110)
+        self.assertEqual(len(self.taken), 1)
+        second.send(1161)
+        second.send(1300)
+        self.assertEqual(self.taken, [("pve", "new user x"), ("webhook", "new user x")])
+        second.save(1301)
+        self.assertEqual(self.start().unsent, [])
+
+    def test_what_waits_for_a_way_is_bounded(self):
+        one = self.start()
+        for number in range(100):
+            one.unsent.append([["warning", "t", "users (1)\n  %d" % number], ["webhook"]])
+        one.add([events.Event("users", "warning", "last")], 5000)
+        one.send(5004)
+        self.assertEqual(len(one.unsent), service.MOST_UNSENT)
+        self.assertIn("last", one.unsent[-1][0][2])
+
+    def test_nothing_is_written_while_nothing_happens(self):
+        one = self.start()
+        one.save(1)
+        os.remove(one.path)
+        one.save(7)
+        self.assertFalse(os.path.exists(one.path))
 
 
 class Gather(unittest.TestCase):

@@ -16,7 +16,7 @@ import time
 
 import deliver
 import watch
-from digest import Digest, self_test
+from digest import Alert, Digest, self_test
 from events import TRUSTED, Lines, shown
 
 SETTINGS = "/etc/pve-harden/alerts.json"
@@ -27,6 +27,9 @@ CERTIFICATES = ["/etc/pve/local/pveproxy-ssl.pem", "/etc/pve/local/pve-ssl.pem"]
 # Seconds between two looks at PVE's users and rights, and at what changes slowly.
 LOOK = 5
 SLOW = 600
+# Seconds between two attempts to deliver, and how many undelivered alerts are kept.
+RETRY = 60
+MOST_UNSENT = 20
 # Bytes of a log that are read at once; more waits for the next turn.
 CHUNK = 1 << 20
 
@@ -70,6 +73,8 @@ class Follow:
         try:
             file = open_log(self.path)
         except OSError:
+            # A log that comes into being is read from its beginning.
+            self.place.setdefault("inode", 0)
             return []
         with file:
             status = os.fstat(file.fileno())
@@ -78,7 +83,7 @@ class Follow:
                 self.place.update(inode=status.st_ino, offset=status.st_size)
             lines = []
             if self.place["inode"] != status.st_ino:
-                lines += self.rest_of_rotated()
+                lines += self.rest_of_rotated() if self.place["inode"] else []
                 self.place.update(inode=status.st_ino, offset=0)
             if status.st_size < self.place["offset"]:
                 self.place["offset"] = 0
@@ -102,7 +107,11 @@ class Follow:
 
 
 class Journal:
-    """journalctl, started again when it ends."""
+    """journalctl, started again when it ends.
+
+    `--follow` alone shows this boot only (always in systemd 252): what came just before a restart of the node would
+    never be read. `--merge` shows all boots, and journals of other machines too, if any are kept here, hence the match.
+    """
 
     def __init__(self, state):
         self.state = state
@@ -112,7 +121,7 @@ class Journal:
         self.selector = selectors.DefaultSelector()
 
     def start(self, now):
-        command = ["/usr/bin/journalctl", "--follow", "--output=json", "--quiet", "--no-pager"]
+        command = ["/usr/bin/journalctl", "--follow", "--merge", "--output=json", "--quiet", "--no-pager"]
         cursor = self.state.get("cursor")
         # A cursor that the journal no longer has makes journalctl end at once.
         if cursor and now - self.began > 5:
@@ -120,10 +129,14 @@ class Journal:
         elif cursor:
             command += ["--lines=all", "--since=-5min"]
         else:
-            command += ["--lines=0"]
+            # Since the first start, so that nothing is lost if we stop before the first entry.
+            command += ["--lines=all", "--since=@%d" % self.state.setdefault("since", int(now))]
+        matches = ["SYSLOG_IDENTIFIER=" + name for name in TRUSTED]
+        if machine := (read("/etc/machine-id") or "").strip():
+            matches.append("_MACHINE_ID=" + machine)
         self.began = now
         self.process = subprocess.Popen(
-            command + ["SYSLOG_IDENTIFIER=" + name for name in TRUSTED], stdin=subprocess.DEVNULL,
+            command + matches, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={"LC_ALL": "C"},
         )
         self.selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -174,11 +187,14 @@ class Service:
         self.journal = Journal(part("journal", {}))
         self.access = Follow(ACCESS_LOG, part("access", {}))
         self.tasks = Follow(TASKS, part("tasks", {}))
-        self.lines = Lines(settings, part("token-addresses", {}), self.peers)
+        self.lines = Lines(settings, part("token-addresses", {}), self.peers, part("failures", {}))
         self.digest = Digest(node_name(), settings["most-per-hour"], part("digest", {}))
-        self.unsent = []
+        # Alerts with the ways that did not take them yet.
+        self.unsent = part("unsent", [])
         self.members = set()
         self.looked = self.slow = self.saved = self.tried = 0
+        self.written = None
+        self.ended = False
 
     def peers(self):
         return self.members
@@ -191,7 +207,7 @@ class Service:
     def turn(self):
         for entry in self.journal.entries(1.0):
             now = time.time()
-            self.add(self.lines.journal(entry, now), now)
+            self.add(self.lines.journal(entry, moment(entry, now)), now)
         now = time.time()
         for line in self.access.lines():
             self.add(self.lines.access(line, now), now)
@@ -277,25 +293,55 @@ class Service:
         self.add(watch.drift(wanted, told, lambda path: mounted or not path.startswith("/etc/pve/")), now)
 
     def send(self, now):
-        if self.unsent and not 0 <= now - self.tried < 60:
-            self.tried = now
-            self.unsent = [alert for alert in self.unsent if not deliver.send(alert, self.digest.node, say)]
+        if self.unsent and not 0 <= now - self.tried < RETRY:
+            self.send_again(now)
         if self.digest.due(now):
             alert = self.digest.take(now)
+            one = [list(alert), deliver.ways()]
+            self.unsent.append(one)
+            del self.unsent[:-MOST_UNSENT]
+            # A stop in the middle means twice rather than never.
             self.save(now)
-            if not deliver.send(alert, self.digest.node, say):
+            one[1] = deliver.send(alert, one[1], self.digest.node, say)
+            if one[1]:
                 self.tried = now
-                self.unsent = (self.unsent + [alert])[-20:]
+            else:
+                self.unsent.remove(one)
+
+    def send_again(self, now):
+        """Until a way fails again: a receiver that does not answer must not hold us up once for each alert."""
+        self.tried = now
+        failed = set()
+        for one in list(self.unsent):
+            again = [way for way in one[1] if way not in failed]
+            still = deliver.send(Alert(*one[0]), again, self.digest.node, say)
+            failed.update(still)
+            one[1] = [way for way in one[1] if way in failed]
+            if not one[1]:
+                self.unsent.remove(one)
 
     def save(self, now):
         self.saved = now
         self.state["digest"] = self.digest.kept()
+        self.state["failures"] = self.lines.failures.kept(now)
         text = json.dumps(self.state)
+        if text == self.written:
+            return
         with open(self.path + ".new", "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(self.path + ".new", self.path)
+        self.written = text
+
+
+def moment(entry, now):
+    """When an entry was written, in seconds since 1970; what is read late must not seem to have happened at once."""
+    try:
+        at = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
+    except (KeyError, TypeError, ValueError):
+        return now
+    return at if at <= now else now
 
 
 def certificate_end(path):
@@ -315,9 +361,11 @@ def certificate_end(path):
 def main(arguments):
     os.umask(0o077)
     if arguments == ["--test-alert"]:
-        taken = deliver.send(self_test(node_name()), node_name(), say)
-        say("an alert was sent" if taken else "nobody was told: no way out works")
-        return 0 if taken else 1
+        ways = deliver.ways()
+        failed = deliver.send(self_test(node_name()), ways, node_name(), say)
+        say("an alert was sent" if not failed else "nobody was told: no way out works" if failed == ways
+            else "an alert was sent, but not by every way")
+        return 1 if failed else 0
     if arguments != ["--service"]:
         say("usage: pve-harden-alerts --test-alert\nthe service is pve-harden-alerts.service")
         return 2
@@ -326,11 +374,12 @@ def main(arguments):
     service = Service(settings, os.environ.get("STATE_DIRECTORY", "/var/lib/pve-harden-alerts"))
 
     def stop(*_):
-        raise SystemExit(0)
+        # What was read is judged before the end, or it would be lost.
+        service.ended = True
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        while True:
+        while not service.ended:
             service.turn()
     finally:
         service.journal.stop()

@@ -89,15 +89,22 @@ def by_webhook(alert, node):
         raise OSError("the webhook was not reached (%s)" % type(error).__name__) from None
 
 
-def send(alert, node, say):
-    """Every way there is; mail only where PVE's own way does not work. True when one of them took it."""
-    ways = [("PVE's notifications", lambda: by_pve(alert))]
-    if os.path.lexists(WEBHOOK):
-        ways.append(("webhook", lambda: by_webhook(alert, node)))
-    taken = {name for name, way in ways if attempt(name, way, say)}
-    if "PVE's notifications" not in taken and attempt("mail to root", lambda: by_mail(alert), say):
-        taken.add("mail to root")
-    return bool(taken)
+def ways():
+    """Ways an alert shall go."""
+    return ["pve", "webhook"] if os.path.lexists(WEBHOOK) else ["pve"]
+
+
+def send(alert, by, node, say):
+    """Tries these ways; mail takes the place of PVE's own where that does not work. Gives those that failed."""
+    failed = []
+    if "pve" in by and not (
+        attempt("PVE's notifications", lambda: by_pve(alert), say) or attempt("mail to root", lambda: by_mail(alert), say)
+    ):
+        failed.append("pve")
+    # Without its file there is nothing to wait for.
+    if "webhook" in by and os.path.lexists(WEBHOOK) and not attempt("webhook", lambda: by_webhook(alert, node), say):
+        failed.append("webhook")
+    return failed
 
 
 def attempt(name, way, say):

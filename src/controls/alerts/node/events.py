@@ -20,6 +20,7 @@ TRUSTED = {
 }
 PLAIN = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@!:/+=,~ ")
 MOST_ADDRESSES = 4096
+MOST_KEPT = 256
 MOST_TOKENS = 512
 
 ACCEPTED = re.compile(r"^Accepted (\S+) for root from (\S+) port \d+")
@@ -70,21 +71,34 @@ def message_of(entry):
 
 
 class Failures:
-    """Counts wrong logins by address within a window; bounded whatever comes."""
+    """Counts wrong logins by address within a window; bounded whatever comes. `kept` outlives a restart."""
 
-    def __init__(self, threshold, window):
+    def __init__(self, threshold, window, kept=None):
         self.threshold = threshold
         self.window = window
         self.times = collections.OrderedDict()
         self.told = {}
+        for address, (times, told) in (kept or {}).items():
+            self.times[address] = collections.deque(times, maxlen=self._most(address))
+            if told is not None:
+                self.told[address] = told
+
+    def kept(self, now):
+        """Address -> times and when it was told; the last ones, as far as they still count."""
+        counting = [address for address, times in self.times.items() if 0 <= now - times[-1] <= self.window]
+        return {address: [list(self.times[address]), self.told.get(address)] for address in counting[-MOST_KEPT:]}
+
+    def _most(self, address):
+        return max(self.threshold if address else self.threshold * 10, 1)
 
     def add(self, address, user, now):
-        events = self._count(address, self.threshold, now, "failed logins from " + shown(address), user)
+        events = self._count(address, now, "failed logins from " + shown(address), user)
         # Many addresses, each below the threshold.
-        return events or self._count("", self.threshold * 10, now, "failed logins from many addresses", user)
+        return events or self._count("", now, "failed logins from many addresses", user)
 
-    def _count(self, key, threshold, now, words, user):
-        times = self.times.setdefault(key, collections.deque(maxlen=max(threshold, 1)))
+    def _count(self, key, now, words, user):
+        threshold = self._most(key)
+        times = self.times.setdefault(key, collections.deque(maxlen=threshold))
         self.times.move_to_end(key)
         times.append(now)
         while len(self.times) > MOST_ADDRESSES:
@@ -92,7 +106,7 @@ class Failures:
             self.told.pop(gone, None)
         if len(times) < threshold or now - times[0] > self.window:
             return []
-        if now - self.told.get(key, now - self.window - 1) <= self.window:
+        if 0 <= now - self.told.get(key, now - self.window - 1) <= self.window:
             return []
         self.told[key] = now
         text = "%s: %d within %d minutes, the last for %s" % (words, threshold, self.window // 60, shown(user))
@@ -102,8 +116,8 @@ class Failures:
 class Lines:
     """Judges lines one by one. `tokens` (token -> addresses) is kept over restarts by the caller."""
 
-    def __init__(self, settings, tokens, peers=lambda: set()):
-        self.failures = Failures(settings["failed-logins"], settings["window-minutes"] * 60)
+    def __init__(self, settings, tokens, peers=lambda: set(), failures=None):
+        self.failures = Failures(settings["failed-logins"], settings["window-minutes"] * 60, failures)
         self.tokens = tokens
         self.peers = peers
         self.counted = collections.deque(maxlen=256)
