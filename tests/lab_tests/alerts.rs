@@ -93,7 +93,10 @@ fn ways_out(lab: &Lab, receiver: &Receiver) {
     receiver.trusted_by(lab, "pve1");
     let templates = "/usr/share/pve-manager/templates/default";
     let said = lab.on("pve1", &format!("mv {templates} {templates}.away; {test}; mv {templates}.away {templates}"));
-    assert!(said.contains("mail to root: sent\nwebhook: sent\nan alert was sent\n") && !said.contains("s3cret-hook"), "{said}");
+    assert!(
+        said.contains("mail to root: sent\nwebhook: sent\nan alert was sent\n") && !said.contains("s3cret-hook"),
+        "{said}"
+    );
     assert!(receiver.texts().contains("this is a test: alerts of pve-harden arrive here"));
     let mails = "grep -c 'this is a test: alerts of pve-harden arrive here' /var/mail/root";
     eventually(Duration::from_secs(60), "Postfix delivered both", || lab.exec("pve1", mails).stdout.trim() == "2");
