@@ -101,13 +101,20 @@ async fn planned(
     {
         let result = result.map(|(seen, (node, _))| {
             let (plan, shown) = (plan.unwrap_or_default(), shown.unwrap_or_default());
-            let login = together::proving_login(&shown, &policy, node.connection.user());
+            let lane = lanes.iter().find(|lane| lane.nodes.contains(&place));
+            let part = parts.remove(&place);
+            let is_admitted =
+                lane.zip(part.as_ref()).is_some_and(|(lane, part)| together::is_admitted(lane, place, part));
+            let login = together::proving_login(&shown, &policy, node.connection.user(), is_admitted);
             let judged = Judged::new(shown, &policy, nodes::release(&node.facts));
-            let cluster = lanes.iter().find(|lane| lane.nodes.contains(&place)).and_then(|lane| lane.cluster.clone());
+            let cluster = lane.and_then(|lane| lane.cluster.clone());
             let done = seen.last.filter(|last| last.digests == policy.digests);
-            let (part, policy) = (parts.remove(&place), policy.clone());
+            let policy = policy.clone();
             let tokens = tokens.remove(&place).unwrap_or_default();
-            ready.insert(place, Ready { node, plan, policy, cluster, done, part, login, sudo: None, tokens });
+            ready.insert(
+                place,
+                Ready { node, plan, policy, cluster, done, part, is_admitted, login, sudo: None, tokens },
+            );
             judged
         });
         let result = result.map_err(|error| Failure::of(&error, &policy.host.name));
@@ -234,7 +241,7 @@ fn prepare(busy: BTreeMap<usize, Ready>, args: &Apply) -> Result<BTreeMap<usize,
                 Login::Anybody => None,
             };
             ready.sudo.clone_from(&sudo);
-            Ok((place, Prepared { ready, order, program, login, sudo }))
+            Ok((place, Prepared { ready, order, filled: plan, program, login, sudo }))
         })
         .collect()
 }

@@ -201,6 +201,7 @@ mod tests {
             cluster: Some("lab".into()),
             nodes: vec![1, 0],
             unread: vec![],
+            joined: vec![],
             missing: missing.iter().map(peer).collect(),
             asleep: vec![],
         }

@@ -44,6 +44,8 @@ pub struct Ready {
     pub done: Option<Last>,
     /// Its part in a change of cluster.fw, after `plan`.
     pub part: Option<FirewallPart>,
+    /// Whether it takes that part before its own run, not after it.
+    pub is_admitted: bool,
     /// Who proves that part.
     pub login: Login,
     /// The proving administrator's new password, which sudo will ask for.
@@ -65,6 +67,8 @@ pub struct Prepared {
     pub ready: Ready,
     /// What belongs to the run beside its steps.
     pub order: bundle::Order,
+    /// The plan with the passwords that it sets.
+    pub filled: Plan,
     /// What is sent.
     pub program: Program,
     /// Who proves.
@@ -111,7 +115,19 @@ struct Ended {
     result: Result<String>,
 }
 
-/// Sends the runs; the first that does not end as wanted is followed by none.
+/// What all runs of one `apply` have in common.
+struct Rollout<'a> {
+    connector: &'a Connector,
+    order: &'a Order,
+    args: &'a Apply,
+    stop: &'a run::Stop,
+    output: Output,
+    /// One node alone, and no cluster to ask about.
+    single: bool,
+}
+
+/// Sends the runs; the first that does not end as wanted is followed by none. Members of a cluster take a change of its
+/// firewall up together once each had its own run; one that joined later has its own run after that.
 pub async fn carry_out_all(
     connector: &Connector,
     Work { mut prepared, mut partners }: Work,
@@ -121,50 +137,29 @@ pub async fn carry_out_all(
     output: Output,
     results: &mut BTreeMap<usize, NodeResult>,
 ) -> u8 {
-    let mut rolling = order.rolling(&prepared);
     let single = prepared.len() + partners.len() == 1;
-    let (mut worst, mut failed) = (0, Vec::new());
-    let mut running = FuturesUnordered::new();
-    loop {
-        if stop.came() {
-            rolling.halt();
-        }
-        for place in rolling.begin() {
-            if let Some(prepared) = prepared.remove(&place) {
-                running.push(Box::pin(carry_out(connector, place, prepared, stop, single)));
-            }
-        }
-        let Some(Ended { place, ready, result }) = running.next().await else { break };
-        rolling.ended(place, result.is_ok());
-        let code = result.as_ref().err().map_or(0, |error| error.kind.exit_code());
-        worst = worst.max(code);
-        let node_result = ready.result(if code == 0 { "committed" } else { "failed" }, code);
-        match result {
-            Ok(run) => {
-                if args.format == PlanFormat::Text {
-                    // A reader that went away does not undo what was done.
-                    let _ = output.result(&applied(&ready.plan.node, &run));
-                }
-                results.insert(place, NodeResult { run: Some(run), ..node_result });
-                if ready.part.is_some() {
-                    partners.insert(place, ready);
-                    continue;
-                }
-            }
-            Err(error) => {
-                failed.push((ready.plan.node.clone(), error));
-                results.insert(place, node_result);
-            }
-        }
-        farewell(connector, ready).await;
-    }
+    let rollout = Rollout { connector, order, args, stop, output, single };
+    let mut admitted = prepared.extract_if(.., |_, prepared| prepared.ready.is_admitted).collect::<BTreeMap<_, _>>();
+    let mut failed = Vec::new();
+    Box::pin(rollout.roll(&mut prepared, &mut partners, &mut failed, results)).await;
     for lane in &order.lanes {
-        let members = lane.nodes.iter().filter_map(|place| Some((*place, partners.remove(place)?))).collect();
-        let round = together::Round { connector, args, output, stop, begins: failed.is_empty() };
+        let begins = failed.is_empty();
+        let round = together::Round { connector, args, output, stop, begins };
+        let members = members_of(lane, &mut partners, &mut admitted);
         failed.extend(Box::pin(round.carry_out(members, results)).await);
+        for ready in lane.nodes.iter().filter_map(|place| partners.remove(place)).collect::<Vec<_>>() {
+            farewell(connector, ready).await;
+        }
     }
-    worst = failed.iter().map(|(_, error)| error.kind.exit_code()).fold(worst, u8::max);
-    worst = worst.max(Box::pin(left(connector, prepared, &failed, stop, output, results)).await);
+    if failed.is_empty() && !stop.came() {
+        failed.extend(admitted.values_mut().filter_map(|prepared| prepared.renew().err()));
+    }
+    if failed.is_empty() {
+        Box::pin(rollout.roll(&mut admitted, &mut partners, &mut failed, results)).await;
+    }
+    prepared.append(&mut admitted);
+    let worst = failed.iter().map(|(_, error)| error.kind.exit_code()).max().unwrap_or(0);
+    let worst = worst.max(Box::pin(left(connector, prepared, &failed, stop, output, results)).await);
     for (node, error) in &failed {
         if !single {
             output.say(&connector.last_lines(node));
@@ -172,6 +167,79 @@ pub async fn carry_out_all(
         output.say(message::error(error, output.stderr).trim_end());
     }
     worst
+}
+
+/// A lane's members that have a part in a change of its firewall, in the order of their turns.
+fn members_of<'r>(
+    lane: &Lane,
+    partners: &'r mut BTreeMap<usize, Ready>,
+    admitted: &'r mut BTreeMap<usize, Prepared>,
+) -> Vec<(usize, &'r mut Ready)> {
+    let partners = partners.iter_mut().map(|(place, ready)| (*place, ready));
+    let admitted = admitted.iter_mut().map(|(place, prepared)| (*place, &mut prepared.ready));
+    let mut all: BTreeMap<usize, &mut Ready> = partners.chain(admitted).collect();
+    lane.nodes.iter().filter_map(|place| Some((*place, all.remove(place)?))).collect()
+}
+
+impl Prepared {
+    /// A later run has a later id.
+    fn renew(&mut self) -> Result<(), (String, Error)> {
+        let name = self.ready.plan.node.clone();
+        let renewed = run::renewed(&self.order)
+            .and_then(|order| Ok((bundle::program(&self.filled, &order)?, order)))
+            .map_err(|error| (name.clone(), error.untouched(&name)));
+        let (program, order) = renewed?;
+        self.program = program;
+        self.order = order;
+        Ok(())
+    }
+}
+
+impl Rollout<'_> {
+    /// The runs of one node each. Those that have a part in the cluster's firewall are partners afterwards.
+    async fn roll(
+        &self,
+        prepared: &mut BTreeMap<usize, Prepared>,
+        partners: &mut BTreeMap<usize, Ready>,
+        failed: &mut Vec<(String, Error)>,
+        results: &mut BTreeMap<usize, NodeResult>,
+    ) {
+        let Self { connector, stop, output, single, .. } = *self;
+        let mut rolling = self.order.rolling(prepared);
+        let mut running = FuturesUnordered::new();
+        loop {
+            if stop.came() {
+                rolling.halt();
+            }
+            for place in rolling.begin() {
+                if let Some(prepared) = prepared.remove(&place) {
+                    running.push(Box::pin(carry_out(connector, place, prepared, stop, single)));
+                }
+            }
+            let Some(Ended { place, ready, result }) = running.next().await else { break };
+            rolling.ended(place, result.is_ok());
+            let code = result.as_ref().err().map_or(0, |error| error.kind.exit_code());
+            let node_result = ready.result(if code == 0 { "committed" } else { "failed" }, code);
+            match result {
+                Ok(run) => {
+                    if self.args.format == PlanFormat::Text {
+                        // A reader that went away does not undo what was done.
+                        let _ = output.result(&applied(&ready.plan.node, &run));
+                    }
+                    results.insert(place, NodeResult { run: Some(run), ..node_result });
+                    if ready.part.is_some() && !ready.is_admitted {
+                        partners.insert(place, ready);
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    failed.push((ready.plan.node.clone(), error));
+                    results.insert(place, node_result);
+                }
+            }
+            farewell(connector, ready).await;
+        }
+    }
 }
 
 pub fn applied(name: &str, run: &str) -> String {
@@ -192,14 +260,27 @@ async fn left(
     if prepared.is_empty() {
         return 0;
     }
-    let names: Vec<String> = prepared.values().map(|prepared| prepared.ready.plan.node.clone()).collect();
     let why = match failed.first() {
         Some((node, _)) if !stop.came() => format!("{node} before did not end as wanted"),
         _ => "interrupted".to_owned(),
     };
-    output.say(&format!("nothing was changed on {}: {why}", names.join(", ")));
+    let has_part = |place: &usize| results.get(place).is_some_and(|result| result.outcome == "committed");
+    let names = |with_part: bool| {
+        let those = prepared.iter().filter(|(place, _)| has_part(place) == with_part);
+        those.map(|(_, prepared)| prepared.ready.plan.node.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    for (with_part, nothing) in [(false, "nothing"), (true, "nothing but the cluster's firewall")] {
+        let names = names(with_part);
+        if !names.is_empty() {
+            output.say(&format!("{nothing} was changed on {names}: {why}"));
+        }
+    }
     for (place, Prepared { ready, .. }) in prepared {
-        results.insert(place, ready.result("not-begun", 0));
+        // A part in the cluster's firewall that failed says more.
+        let result = results.entry(place).or_insert_with(|| ready.result("not-begun", 0));
+        if result.outcome == "committed" {
+            result.outcome = "not-begun";
+        }
         farewell(connector, ready).await;
     }
     Kind::Refused.exit_code()
@@ -212,7 +293,7 @@ pub async fn farewell(connector: &Connector, ready: Ready) {
 }
 
 async fn carry_out(connector: &Connector, place: usize, prepared: Prepared, stop: &run::Stop, single: bool) -> Ended {
-    let Prepared { mut ready, order, program, login, sudo } = prepared;
+    let Prepared { mut ready, order, filled: _, program, login, sudo } = prepared;
     let result = async {
         revive(connector, &mut ready).await?;
         let web = if single { None } else { allowed(&ready).await? };

@@ -127,10 +127,6 @@ pub fn operator_name() -> String {
 
 /// What belongs to the run beside its steps.
 pub fn order(policy: &Policy, facts: &Facts, login: &str, intent: &Intent) -> Result<Order> {
-    let mut random = [0_u8; 4];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut random))
-        .map_err(|error| Error::new(Kind::Internal, error))?;
     let now = Timestamp::now();
     let run = &policy.profile.run;
     let commit = intent.commit_window.unwrap_or(if intent.manual { MANUAL_WINDOW } else { run.commit_window });
@@ -138,7 +134,7 @@ pub fn order(policy: &Policy, facts: &Facts, login: &str, intent: &Intent) -> Re
     Ok(Order {
         meta: Meta {
             version: 1,
-            id: bundle::run_id(now, u32::from_ne_bytes(random)),
+            id: new_id(now)?,
             verb: intent.verb.into(),
             node: policy.host.name.clone(),
             operator: operator_name(),
@@ -163,6 +159,21 @@ pub fn order(policy: &Policy, facts: &Facts, login: &str, intent: &Intent) -> Re
         admins: policy.site.admins.iter().map(|admin| admin.name.clone()).collect(),
         peers: peers(facts),
     })
+}
+
+fn new_id(now: Timestamp) -> Result<String> {
+    let mut random = [0_u8; 4];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut random))
+        .map_err(|error| Error::new(Kind::Internal, error))?;
+    Ok(bundle::run_id(now, u32::from_ne_bytes(random)))
+}
+
+/// The same as of now: ids sort by time.
+pub fn renewed(order: &Order) -> Result<Order> {
+    let now = Timestamp::now();
+    let meta = Meta { id: new_id(now)?, started: now, ..order.meta.clone() };
+    Ok(Order { meta, ..order.clone() })
 }
 
 /// Each online peer by each of its addresses, and this node by the address that the peers know.

@@ -8,7 +8,7 @@ use super::connect::{Connector, Node};
 use super::fleet::changes_cluster_fw;
 use super::nodes::Reached;
 use super::output::Output;
-use super::rolling::{self, Ready, farewell};
+use super::rolling::{self, Ready};
 use super::run::{self, Intent, Teller};
 use crate::apply::bundle::{self, Order};
 use crate::apply::cluster::{self, Member};
@@ -48,9 +48,17 @@ pub fn part_plans(
     Ok(parts)
 }
 
-/// Who proves a member's part: the administrator whom its plan names, else the one who is logged in.
-pub fn proving_login(plan: &Plan, policy: &Policy, user: &str) -> Login {
-    match run::proving_login(plan, false) {
+/// Whether a member takes its part before its own run: it joined a cluster whose firewall binds it already, which must let
+/// it in first. Where the firewall is only now enabled nobody is kept out until then.
+pub fn is_admitted(lane: &Lane, place: usize, part: &FirewallPart) -> bool {
+    lane.joined.contains(&place) && part.shield.is_none()
+}
+
+/// Who proves a member's part: the administrator whom its plan names, else the one who is logged in. One that is
+/// admitted before its own run has no administrators of the plan's making yet.
+pub fn proving_login(plan: &Plan, policy: &Policy, user: &str, is_admitted: bool) -> Login {
+    let planned = if is_admitted { Login::Anybody } else { run::proving_login(plan, false) };
+    match planned {
         Login::Anybody if policy.site.admins.iter().any(|admin| admin.name == user) => Login::Admin(user.to_owned()),
         login => login,
     }
@@ -83,9 +91,9 @@ pub struct Round<'a> {
 }
 
 /// A member that is ready to be sent its part.
-struct Prepared {
+struct Prepared<'r> {
     place: usize,
-    ready: Ready,
+    ready: &'r mut Ready,
     order: Order,
     program: crate::transport::Program,
 }
@@ -94,32 +102,32 @@ impl Round<'_> {
     /// Carries the parts out; `members` in the order of their turns, the one that writes first. Gives the failures.
     pub async fn carry_out(
         &self,
-        members: Vec<(usize, Ready)>,
+        members: Vec<(usize, &mut Ready)>,
         results: &mut BTreeMap<usize, NodeResult>,
     ) -> Vec<(String, Error)> {
         if members.is_empty() {
             return Vec::new();
         }
         if !self.begins || self.stop.came() {
-            return Box::pin(self.leave(members, results)).await;
+            return self.leave(members, results);
         }
         let mut prepared = Vec::new();
         let count = members.len();
         let mut members = members.into_iter();
-        while let Some((place, mut ready)) = members.next() {
-            match self.prepared(&mut ready, count).await {
+        while let Some((place, ready)) = members.next() {
+            match self.prepared(ready, count).await {
                 Ok((order, program)) => prepared.push(Prepared { place, ready, order, program }),
                 Err(error) => {
                     let name = ready.plan.node.clone();
                     let all = prepared.into_iter().map(|member| (member.place, member.ready));
                     let all = all.chain([(place, ready)]).chain(members).collect();
-                    Box::pin(self.leave(all, results)).await;
+                    self.leave(all, results);
                     return vec![(name, error)];
                 }
             }
         }
         let outcomes = self.drive(&prepared).await;
-        Box::pin(self.conclude(prepared, outcomes, results)).await
+        self.conclude(prepared, outcomes, results)
     }
 
     async fn prepared(&self, ready: &mut Ready, members: usize) -> Result<(Order, crate::transport::Program)> {
@@ -140,13 +148,14 @@ impl Round<'_> {
         Ok((order, program))
     }
 
-    async fn drive(&self, prepared: &[Prepared]) -> Vec<Outcome> {
+    async fn drive(&self, prepared: &[Prepared<'_>]) -> Vec<Outcome> {
         let stages: Vec<Vec<Stage>> =
             prepared.iter().map(|member| vec![Stage::Firewall; member.order.meta.changes.len()]).collect();
         let ways: Vec<_> = prepared
             .iter()
             .map(|Prepared { ready, .. }| {
-                run::ways(self.connector, &ready.node, &ready.policy, &ready.login, ready.sudo.clone())
+                let sudo = ready.sudo.clone().filter(|_| !ready.is_admitted);
+                run::ways(self.connector, &ready.node, &ready.policy, &ready.login, sudo)
             })
             .collect();
         let members: Vec<_> = prepared
@@ -186,9 +195,9 @@ impl Round<'_> {
         outcomes
     }
 
-    async fn conclude(
+    fn conclude(
         &self,
-        prepared: Vec<Prepared>,
+        prepared: Vec<Prepared<'_>>,
         outcomes: Vec<Outcome>,
         results: &mut BTreeMap<usize, NodeResult>,
     ) -> Vec<(String, Error)> {
@@ -209,15 +218,14 @@ impl Round<'_> {
                     failed.push((name, error));
                 }
             }
-            farewell(self.connector, ready).await;
         }
         failed
     }
 
     /// The cluster's firewall stays as it is; what each member did before stays done.
-    async fn leave(
+    fn leave(
         &self,
-        members: Vec<(usize, Ready)>,
+        members: Vec<(usize, &mut Ready)>,
         results: &mut BTreeMap<usize, NodeResult>,
     ) -> Vec<(String, Error)> {
         let names: Vec<&str> = members.iter().map(|(_, ready)| ready.plan.node.as_str()).collect();
@@ -228,7 +236,6 @@ impl Round<'_> {
             if failed.is_empty() && self.begins {
                 failed.push((ready.plan.node.clone(), interrupted(&ready.plan.node)));
             }
-            farewell(self.connector, ready).await;
         }
         failed
     }

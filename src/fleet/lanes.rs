@@ -111,6 +111,8 @@ pub struct Lane {
     pub nodes: Vec<usize>,
     /// Places of members that could not be read although the cluster knows them to be online.
     pub unread: Vec<usize>,
+    /// Places of members that nothing was done to yet, beside others that were hardened before: they joined later.
+    pub joined: Vec<usize>,
     /// Members that the command does not name.
     pub missing: Vec<Peer>,
     /// Names of the members that are offline, named or not, in the cluster's own view.
@@ -158,7 +160,11 @@ fn complete(lane: &mut Lane, named: &[Named<'_>]) {
             None => lane.missing.push(peer),
         }
     }
-    lane.nodes.sort_by_key(|place| named[*place].seen.is_none_or(|seen| seen.last.is_none()));
+    let is_new = |place: &usize| named[*place].seen.is_none_or(|seen| seen.last.is_none());
+    lane.nodes.sort_by_key(is_new);
+    if lane.nodes.first().is_some_and(|first| !is_new(first)) {
+        lane.joined = lane.nodes.iter().copied().filter(is_new).collect();
+    }
 }
 
 #[cfg(test)]
@@ -238,13 +244,15 @@ mod tests {
             ("pve1", Some(member(1, 3, "x", true))),
             ("pve2", Some(member(2, 3, "x", true))),
         ];
-        assert_eq!(grouped(&nodes)[0].nodes, [1, 2, 0]);
+        let lane = grouped(&nodes).remove(0);
+        assert_eq!((lane.nodes, lane.joined), (vec![1, 2, 0], vec![0]));
     }
 
     #[test]
     fn in_a_fresh_cluster_the_first_named_is_the_canary() {
         let nodes = [("pve2", Some(member(2, 2, "x", false))), ("pve1", Some(member(1, 2, "x", false)))];
-        assert_eq!(grouped(&nodes)[0].nodes, [0, 1]);
+        let lane = grouped(&nodes).remove(0);
+        assert_eq!((lane.nodes, lane.joined), (vec![0, 1], vec![]));
     }
 
     #[test]

@@ -125,7 +125,8 @@ fn outcome(judged: &Judged, result: &NodeResult) -> (Tone, &'static str, String)
             }
         }
         ("nothing-to-do", _) => (Tone::Good, "nothing to do", run),
-        ("not-begun", _) => (Tone::Warn, "not begun", "nothing was changed".into()),
+        ("not-begun", _) if run.is_empty() => (Tone::Warn, "not begun", "nothing was changed".into()),
+        ("not-begun", _) => (Tone::Warn, "not begun", format!("nothing but the cluster's firewall was changed, {run}")),
         ("refused", _) | (_, 4) => (Tone::Bad, "refused", "nothing was changed".into()),
         (_, 5) => (Tone::Bad, "rolled back", "as it was before".into()),
         (_, 6) => (Tone::Bad, "needs hands", "see below".into()),
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_became_of_each() {
-        let mut nodes: Vec<_> = ["pve1", "pve2", "longer-name", "pve4", "pve5", "pve6"]
+        let mut nodes: Vec<_> = ["pve1", "pve2", "longer-name", "pve4", "pve5", "pve6", "pve7"]
             .map(|name| node(name, vec![file("/etc/x", "1\n")]))
             .into();
         nodes[5].result =
@@ -216,6 +217,7 @@ mod tests {
             (2, result("longer-name", "failed", None, 5)),
             (3, result("pve4", "failed", None, 6)),
             (4, result("pve5", "not-begun", None, 0)),
+            (6, result("pve7", "not-begun", Some("20251112T000000Z-0badcafe"), 0)),
         ]);
         insta::assert_snapshot!(outcomes(&Report { command: Command::Plan, nodes }, &results, Palette::PLAIN), @r"
 
@@ -226,6 +228,7 @@ mod tests {
           pve4         needs hands    see below
           pve5         not begun      nothing was changed
           pve6         not read
+          pve7         not begun      nothing but the cluster's firewall was changed, run 20251112T000000Z-0badcafe
         ");
     }
 }

@@ -186,10 +186,13 @@ fn a_cluster_takes_the_firewall_up_one_after_the_other_and_lets_in_who_joins() {
     assert!(planned.stdout.lines().any(matches), "{}", planned.stdout);
     assert!(broken(&lab, "pve3", "pve1", &lab.address("pve1")).is_some(), "pve3 was let in before");
 
-    // The members let it in first: their runs come before its own.
+    // The members let it in first, in their sshd and then in the firewall: its own run comes last.
     command(&["apply", "pve3", "--cluster", "--yes"]).exits(0);
-    let [first, second] = ["pve1", "pve2"].map(|node| own_run(&lab, node));
-    assert!(first.max(second) <= own_run(&lab, "pve3"), "{first} {second}");
+    let spans = |nodes: &[&str], such| nodes.iter().map(|node| span(&lab, node, such)).collect::<Vec<_>>();
+    let order = [spans(&["pve1", "pve2"], OWN), spans(&MEMBERS, SHARED), spans(&["pve3"], OWN)];
+    let ends = |spans: &[(u64, u64)]| spans.iter().map(|span| span.1).max();
+    let begins = |spans: &[(u64, u64)]| spans.iter().map(|span| span.0).min();
+    assert!(order.windows(2).all(|pair| ends(&pair[0]) <= begins(&pair[1])), "{order:?}");
     assert_eq!(broken_pairs(&lab), Vec::<String>::new());
     for node in MEMBERS {
         assert_eq!(lab.on(node, "pve-firewall status").trim(), "Status: enabled/running", "{node}");
@@ -207,8 +210,16 @@ fn a_cluster_takes_the_firewall_up_one_after_the_other_and_lets_in_who_joins() {
     }
 }
 
-/// When the newest run but one of a member began: the one before its part in the change of cluster.fw.
-fn own_run(lab: &Lab, node: &str) -> u64 {
-    let journal = lab.on(node, "cat \"$(ls -d /var/lib/pve-harden/runs/*/ | tail -n 2 | head -n 1)/journal\"");
-    journal.split(' ').next().unwrap().parse().unwrap()
+/// The runs that change cluster.fw, and the others.
+const SHARED: &str = "";
+const OWN: &str = "!";
+
+/// When the newest such run of a member began and when it was committed.
+fn span(lab: &Lab, node: &str, such: &str) -> (u64, u64) {
+    let newest = format!(
+        "for run in $(ls -dr /var/lib/pve-harden/runs/*/); do {such} grep -q cluster.fw $run/meta.json && exec cat $run/journal; done; exit 1"
+    );
+    let journal = lab.on(node, &newest);
+    let time = |line: Option<&str>| line.unwrap().split(' ').next().unwrap().parse().unwrap();
+    (time(journal.lines().next()), time(journal.lines().find(|line| line.contains(" committed "))))
 }
