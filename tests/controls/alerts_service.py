@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(HERE, "../../src/controls/alerts/node"))
 
 import digest
 import events
+import tasks
 import watch
 
 loader = importlib.util.spec_from_file_location("service", os.path.join(sys.path[0], "__main__.py"))
@@ -119,12 +120,64 @@ class Lines(unittest.TestCase):
         self.assertEqual(self.access("root@pam", "POST /api2/json/access/ticket HTTP/1.1"), [])
         self.assertEqual(self.access("root@pam"), [])
 
-    def test_tasks(self):
-        upid = "UPID:pve1:000003E8:0001A2B3:%08X:%s:100:root@pam: 690F0010 OK"
-        self.assertEqual(len(self.lines.task(upid % (0x690F0000, "qmstart"), 0)), 1)
-        self.assertEqual(self.lines.task(upid % (0x690F0000, "vzdump"), 0), [])
-        self.lines.access('::1 - root@pam [x] "POST /api2/json/nodes/a/qemu/100/status/start HTTP/1.1" 200 1', 0x690F0001)
-        self.assertEqual(self.lines.task(upid % (0x690F0000, "qmstart"), 0), [], "told by the access log")
+    START = 0x690F0000
+
+    def upid(self, kind="qmstart", about="100", user="root@pam", start=START):
+        return "UPID:pve1:000003E8:0001A2B3:%08X:%s:%s:%s:" % (start, kind, about, user)
+
+    def tasks(self, state=None):
+        some = tasks.Tasks({} if state is None else state, self.lines.called)
+        some.active("", 0)
+        return some
+
+    def texts(self, some, now):
+        return [one.text for one in some.events(now)]
+
+    def test_a_task_is_told_once_while_it_runs(self):
+        some = self.tasks()
+        some.active(self.upid() + " 0\n" + self.upid(user="alice@pve") + " 0\nrubbish\n", 10)
+        self.assertEqual(self.texts(some, 12), [], "the access log may still tell who asked")
+        self.assertEqual(self.texts(some, 15), ["task of root@pam: qmstart 100, running"])
+        again = self.tasks(json.loads(json.dumps(some.kept())))
+        again.finished(self.upid() + " 690F0100 OK", 20)
+        again.active(self.upid() + " 1 690F0100 OK\n", 20)
+        self.assertEqual(self.texts(again, 30), [], "told before the restart")
+        again.finished(self.upid("vzdump", user="root@pam!ci") + " 690F0010 job errors", 31)
+        self.assertEqual(self.texts(again, 40), ["task of root@pam!ci: vzdump 100, job errors"])
+
+    def test_what_ran_before_is_no_news(self):
+        some = tasks.Tasks({}, self.lines.called)
+        some.active(self.upid() + " 0\n", 10)
+        some.finished(self.upid() + " 690F0100 OK", 20)
+        self.assertEqual(self.texts(some, 30), [])
+
+    def test_what_pve_does_by_itself_is_no_news(self):
+        some = self.tasks()
+        line = {**entry("pvescheduler", "<root@pam> starting task " + self.upid("vzdump", "")), "_SYSTEMD_UNIT": "pvescheduler.service"}
+        some.journal(line)
+        some.finished(self.upid("vzdump", "") + " 690F0010 OK", 10)
+        self.assertEqual(self.texts(some, 20), [])
+        some.journal({**line, "MESSAGE": line["MESSAGE"].replace("vzdump:", "vzdump:7"), "_SYSTEMD_UNIT": "session-3.scope"})
+        some.finished(self.upid("vzdump", "7") + " 690F0010 OK", 30)
+        self.assertEqual(self.texts(some, 40), ["task of root@pam: vzdump 7, OK"], "somebody typed it")
+
+    def test_a_call_explains_one_task_of_its_guest(self):
+        some = self.tasks()
+        call = '::1 - root@pam [x] "POST /api2/json/nodes/a/qemu/%s/status/start HTTP/1.1" 200 1'
+        self.lines.access(call % "100", self.START + 1)
+        for about in ("100", "101"):
+            some.finished(self.upid(about=about) + " 690F0010 OK", 10)
+        self.assertEqual(self.texts(some, 20), ["task of root@pam: qmstart 101, OK"])
+        some.finished(self.upid("qmstop") + " 690F0010 OK", 30)
+        self.assertEqual(self.texts(some, 40), ["task of root@pam: qmstop 100, OK"], "one call, one task")
+
+    def test_ten_thousand_tasks_are_bounded(self):
+        some = self.tasks()
+        for number in range(10000):
+            some.finished(self.upid(about=str(number)) + " 690F0010 OK", 10)
+        some.events(11)
+        self.assertLessEqual(len(some.waiting), tasks.MOST)
+        self.assertLess(len(json.dumps(some.kept())), 300000)
 
     def test_no_text_is_an_attack(self):
         chance = random.Random(1)
@@ -150,7 +203,11 @@ class Lines(unittest.TestCase):
                 self.lines.journal({"SYSLOG_IDENTIFIER": value if isinstance(value, str) else "x", "_UID": value}, 0)
             text = "".join(chr(abs(one)) for one in blob)
             self.lines.access(text, 0)
-            self.lines.task("UPID:" + text, 0)
+            some = tasks.Tasks({}, self.lines.called)
+            some.active("UPID:" + text, 0)
+            some.finished("UPID:" + text, 0)
+            some.events(99)
+            watch.token_days("token:a@pve!x:0:0:" + text)
             watch.users(text)
             watch.factors(text)
             watch.secrets(text)
@@ -195,9 +252,20 @@ class Watch(unittest.TestCase):
         self.assertEqual(ends(6), ["token a@pve!x expires in 6 days"])
         self.assertEqual(ends(-1), ["token a@pve!x has expired"])
         since, told = {}, {}
-        ages = lambda now, digest: len(watch.token_ages({"a@pve!x": digest}, since, now * day, 90, told))
+        ages = lambda now, digest: len(watch.token_ages({"a@pve!x": digest}, {}, since, now * day, 90, told))
         self.assertEqual([ages(1, "a"), ages(90, "a"), ages(92, "a"), ages(93, "a"), ages(125, "a"), ages(126, "b")], [0, 0, 1, 0, 1, 0])
         self.assertEqual(len(watch.secret_changes({"a": "1"}, {"a": "2", "b": "1"}, "by x")), 1)
+
+    def test_a_token_is_as_old_as_its_comment_says(self):
+        day = lambda text: watch.token_days("token:a@pve!x:0:1:%s:\n" % text).get("a@pve!x")
+        self.assertEqual(day("CI; owner x [made 2026-01-01]"), 1767225600)
+        self.assertEqual(day("CI%3A x [made 2025-01-01, rotated 2026-01-01, not proved]"), 1767225600)
+        for text in ("", "CI", "[made]", "[made x]", "[made 2026-13-01]", "made 2026-01-01", "%FF%5B"):
+            self.assertIsNone(day(text))
+        since, told, now = {}, {}, 1767225600 + 100 * watch.DAY
+        ages = lambda digest: [one.text for one in watch.token_ages({"a": digest}, {"a": 1767225600}, since, now, 90, told)]
+        self.assertEqual(ages("1"), ["token a is due for rotation: the same secret for 100 days"])
+        self.assertEqual(ages("2"), [], "a new secret, whatever the comment says")
 
     def test_certificates(self):
         told = {}

@@ -1,5 +1,6 @@
-//! Alerts of a lab node arrive at a webhook and at PVE's notifications, each from the real act; a flood is a few of them.
+//! Alerts of a lab node arrive at a webhook and at PVE's notifications, each from the real act.
 
+mod flood;
 mod pair;
 mod receiver;
 
@@ -25,7 +26,7 @@ fn prepare(lab: &Lab) {
         postconf -e 'mydestination = $myhostname, pve1.lab.example, localhost' 'inet_interfaces = loopback-only' && systemctl restart postfix
         pveum user modify root@pam --email root@pve1.lab.example
         pveum user add zoe@pve && pvesh create /access/tfa/zoe@pve --type recovery >/dev/null
-        mkdir -p /usr/share/pve-manager/templates/default",
+        mkdir -p /usr/share/pve-manager/templates/default && : >/etc/pve/qemu-server/100.conf",
     );
 }
 
@@ -65,8 +66,12 @@ fn act(lab: &Lab) {
         curl -sk --data-urlencode 'username=root@pam' --data-urlencode 'password={password}' $api/access/ticket >/tmp/login
         ticket=$(sed 's/.*"ticket" *: *"\([^"]*\)".*/\1/' /tmp/login)
         csrf=$(sed 's/.*"CSRFPreventionToken" *: *"\([^"]*\)".*/\1/' /tmp/login)
-        curl -sk -o /dev/null -w '%{{http_code}} ' -X PUT -b "PVEAuthCookie=$ticket" -H "CSRFPreventionToken: $csrf" \
-            -d description=mine $api/nodes/pve1/config
+        as_root() {{
+            curl -sk -o /dev/null -w '%{{http_code}} ' -b "PVEAuthCookie=$ticket" -H "CSRFPreventionToken: $csrf" "$@"
+        }}
+        as_root -X PUT -d description=mine $api/nodes/pve1/config
+        as_root -X POST $api/nodes/pve1/qemu/100/status/start
+        pveum user token add eve@pve old --comment "CI [made $(date -d '100 days ago' +%F)]" >/dev/null
         pvesh delete /access/tfa/zoe@pve/recovery
         openssl req -x509 -newkey rsa:2048 -nodes -keyout /root/short.key -out /root/short.pem -days 10 \
             -subj /CN=pve1.lab.example 2>/dev/null
@@ -75,14 +80,28 @@ fn act(lab: &Lab) {
         password = lab.root_password(),
     );
     let said = lab.on("pve1", &script);
-    let (code, secret) = said.trim().split_once(' ').unwrap();
-    assert_eq!(code, "200");
+    let (codes, secret) = said.trim().rsplit_once(' ').unwrap();
+    assert_eq!(codes, "200 200");
     let use_it = format!(
         "curl -sk -H 'Authorization: PVEAPIToken=eve@pve!ci={secret}' https://{address}:8006/api2/json/version"
     );
     lab.lab(["neighbour", "--", "sh", "-c", &use_it]).exits(0);
     guess(lab);
     lab.on("pve1", "chmod 0600 /etc/pve-harden/alerts.json && systemctl restart pve-harden-alerts");
+}
+
+/// Tasks of root's that no line of the access log tells of, and one that PVE's scheduler began.
+fn tasks(lab: &Lab) {
+    lab.on(
+        "pve1",
+        "systemd-run --quiet pvesh create /nodes/pve1/qemu/100/status/shutdown --timeout 600
+        pvesh create /nodes/localhost/services/pvestatd/restart
+        mkdir -p /etc/systemd/system/pvescheduler.service.d
+        printf '[Service]\\n%s\\nExecReload=\\nExecReload=%s\\n' Environment=PVE_LOG_ID=pvescheduler \
+            '/usr/bin/pvesh create /nodes/pve1/services/spiceproxy/restart' >/etc/systemd/system/pvescheduler.service.d/job.conf
+        systemctl daemon-reload && systemctl reload pvescheduler
+        grep -q srvrestart:spiceproxy /var/log/pve/tasks/index",
+    );
 }
 
 /// Each way by itself: a receiver nobody vouches for gets nothing; without PVE's templates it is a plain mail to root.
@@ -103,7 +122,7 @@ fn ways_out(lab: &Lab, receiver: &Receiver) {
 }
 
 #[test]
-fn what_somebody_does_is_told_and_a_flood_is_a_few_alerts() {
+fn what_somebody_does_is_told() {
     let Some(lab) = Lab::up("alerts", &["pve1"], &[]) else { return };
     let receiver = Receiver::start(&lab);
     receiver.hook(&lab, "pve1");
@@ -116,10 +135,8 @@ fn what_somebody_does_is_told_and_a_flood_is_a_few_alerts() {
     });
     ways_out(&lab, &receiver);
 
+    tasks(&lab);
     act(&lab);
-    let flood = "i=0; while [ $i -lt 10000 ]; do echo \"::ffff:192.0.2.9 - root@pam [01/01/2026:00:00:00 +0000] \\\"POST \
-        /api2/json/nodes/pve1/qemu/$i/status/start HTTP/1.1\\\" 200 9\"; i=$((i + 1)); done >>/var/log/pveproxy/access.log";
-    lab.on("pve1", flood);
     let address = lab.address("pve1");
     let neighbour = format!("{}.200", address.rsplit_once('.').unwrap().0);
     let (guesses, elsewhere) = (
@@ -141,17 +158,22 @@ fn what_somebody_does_is_told_and_a_flood_is_a_few_alerts() {
         "a token was refused",
         "second factor (recovery keys) removed from zoe@pve",
         "certificate /etc/pve/local/pveproxy-ssl.pem expires in 10 days",
+        "token eve@pve!old is due for rotation: the same secret for ",
         "root@pam: PUT /nodes/pve1/config",
+        "root@pam: POST /nodes/pve1/qemu/100/status/start from",
+        "task of root@pam: qmshutdown 100, running",
+        "task of root@pam: srvrestart pvestatd, OK",
         "drift: /etc/pve-harden/alerts.json has another mode",
     ];
-    receiver.wait_for(&lab, "pve1", &wanted, || receiver.told("root-operations") >= 10_000);
-    assert!(receiver.told("root-operations") <= 10_020);
-    let count = receiver.posted.lock().unwrap().len();
-    assert!(count <= 10, "{count} alerts");
+    receiver.wait_for(&lab, "pve1", &wanted, || true);
+    let texts = receiver.texts();
+    // The access log told of it; PVE's own; new; hidden by the sandbox.
+    for quiet in ["qmstart", "spiceproxy", "eve@pve!ci is due", "authorized_keys"] {
+        assert!(!texts.contains(quiet), "{quiet}: {texts}");
+    }
     for text in receiver.posted.lock().unwrap().iter().map(|body| body["message"].as_str().unwrap().to_owned()) {
         assert!(text.len() < 8000 && !text.contains(['<', '>', '"', '\u{1b}']), "{text}");
     }
-    assert!(!receiver.texts().contains("authorized_keys"), "what the sandbox hides is no drift");
     // The same through PVE's notifications, from within the sandbox: its target is a mail, which Postfix delivers.
     let mails = lab.on("pve1", "cat /var/mail/root");
     assert!(mails.contains("X-Fields: hostname=pve1 type=pve-harden\nX-Severity: error\n"), "{mails}");

@@ -23,8 +23,9 @@ const WEBHOOK: &str = "/etc/pve-harden/alerts-webhook";
 const TEMPLATES: &str = "/usr/share/pve-manager/templates/default";
 const DIRECTORIES: [&str; 3] = ["/etc/pve-harden", "/usr/local/lib/pve-harden", "/usr/local/lib/pve-harden/alerts"];
 /// Path, content, mode.
-const FILES: [(&str, &str, u32); 8] = [
+const FILES: [(&str, &str, u32); 9] = [
     ("/usr/local/lib/pve-harden/alerts/events.py", include_str!("node/events.py"), 0o644),
+    ("/usr/local/lib/pve-harden/alerts/tasks.py", include_str!("node/tasks.py"), 0o644),
     ("/usr/local/lib/pve-harden/alerts/watch.py", include_str!("node/watch.py"), 0o644),
     ("/usr/local/lib/pve-harden/alerts/digest.py", include_str!("node/digest.py"), 0o644),
     ("/usr/local/lib/pve-harden/alerts/deliver.py", include_str!("node/deliver.py"), 0o644),

@@ -16,6 +16,7 @@
 //! | `api` | the calls behind `pvesh`, `pveum` and port 8006, checked against PVE's schema |
 //! | `cli` | `pvesh`, `pveum`, `pvenode` and the small ones |
 //! | `firewall` | what pve-firewall says of itself |
+//! | `tasks` | workers behind API calls, and the lists of them |
 //! | `pvedaemon`, `pveproxy` | the two halves of the web service |
 //! | `idle` | daemons of which only the presence counts |
 
@@ -43,6 +44,7 @@ mod pveproxy;
 mod random;
 mod release;
 mod syslog;
+mod tasks;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -17,12 +17,14 @@ import time
 import deliver
 import watch
 from digest import Alert, Digest, self_test
-from events import TRUSTED, Lines, shown
+from events import TRUSTED, Lines, is_trusted, shown
+from tasks import Tasks
 
 SETTINGS = "/etc/pve-harden/alerts.json"
 RUNS = "/var/lib/pve-harden/runs"
 ACCESS_LOG = "/var/log/pveproxy/access.log"
 TASKS = "/var/log/pve/tasks/index"
+ACTIVE = "/var/log/pve/tasks/active"
 CERTIFICATES = ["/etc/pve/local/pveproxy-ssl.pem", "/etc/pve/local/pve-ssl.pem"]
 # Seconds between two looks at PVE's users and rights, and at what changes slowly.
 LOOK = 5
@@ -186,8 +188,10 @@ class Service:
         part = self.state.setdefault
         self.journal = Journal(part("journal", {}))
         self.access = Follow(ACCESS_LOG, part("access", {}))
-        self.tasks = Follow(TASKS, part("tasks", {}))
+        self.index = Follow(TASKS, part("tasks", {}))
+        self.active = None
         self.lines = Lines(settings, part("token-addresses", {}), self.peers, part("failures", {}))
+        self.tasks = Tasks(part("root-tasks", {}), self.lines.called)
         self.digest = Digest(node_name(), settings["most-per-hour"], part("digest", {}))
         # Alerts with the ways that did not take them yet.
         self.unsent = part("unsent", [])
@@ -208,11 +212,12 @@ class Service:
         for entry in self.journal.entries(1.0):
             now = time.time()
             self.add(self.lines.journal(entry, moment(entry, now)), now)
+            if is_trusted(entry):
+                self.tasks.journal(entry)
         now = time.time()
         for line in self.access.lines():
             self.add(self.lines.access(line, now), now)
-        for line in self.tasks.lines():
-            self.add(self.lines.task(line, now), now)
+        self.look_at_tasks(now)
         # A clock that was set back must not stop the looks.
         if not 0 <= now - self.looked < LOOK:
             self.looked = now
@@ -223,6 +228,22 @@ class Service:
         self.send(now)
         if not 0 <= now - self.saved < LOOK:
             self.save(now)
+
+    def look_at_tasks(self, now):
+        for line in self.index.lines():
+            self.tasks.finished(line, now)
+        try:
+            with open_log(ACTIVE) as file:
+                status = os.fstat(file.fileno())
+                version = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if version != self.active:
+                    self.active = version
+                    self.tasks.active(file.read(CHUNK).decode("utf-8", "replace"), now)
+        except FileNotFoundError:
+            self.tasks.active("", now)
+        except OSError:
+            pass
+        self.add(self.tasks.events(now), now)
 
     def look(self, now):
         self.members = self.read_members()
@@ -278,7 +299,8 @@ class Service:
             tokens = self.state["users"]["tokens"]
             self.add(watch.token_ends(tokens, now, self.settings["token-days"], mark("ends")), now)
             since, days = self.state.setdefault("since", {}), self.settings["rotate-days"]
-            self.add(watch.token_ages(self.state.get("secrets", {}), since, now, days, mark("ages")), now)
+            made = watch.token_days(read("/etc/pve/user.cfg") or "")
+            self.add(watch.token_ages(self.state.get("secrets", {}), made, since, now, days, mark("ages")), now)
         self.look_at_drift(mark("drift"), now)
 
     def look_at_drift(self, told, now):
@@ -324,6 +346,7 @@ class Service:
         self.saved = now
         self.state["digest"] = self.digest.kept()
         self.state["failures"] = self.lines.failures.kept(now)
+        self.state["root-tasks"] = self.tasks.kept()
         text = json.dumps(self.state)
         if text == self.written:
             return

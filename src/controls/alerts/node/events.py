@@ -1,4 +1,4 @@
-"""What lines of the journal, of pveproxy's access log and of the task index mean. Pure: lines in, events out.
+"""What lines of the journal and of pveproxy's access log mean. Pure: lines in, events out.
 
 Everything in these lines may come from an attacker: a login name, a path. What goes into an alert passes `shown`.
 """
@@ -17,6 +17,13 @@ TRUSTED = {
     "login": {0},
     "pvedaemon": {0},
     "pveproxy": {0, 33},
+    # These begin tasks by themselves (tasks.py).
+    "pvescheduler": {0},
+    "pveupdate": {0},
+    "pve-guests": {0},
+    "pvesh": {0},
+    "pve-ha-lrm": {0},
+    "qm": {0},
 }
 PLAIN = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@!:/+=,~ ")
 MOST_ADDRESSES = 4096
@@ -36,11 +43,7 @@ WEB_FAILED = re.compile(r"^authentication failure; rhost=(\S*) user=(.*) msg=(.*
 WEB_LOGIN = re.compile(r"^<\S+> successful auth for user '(root@pam)'$")
 TOKEN_FAILED = re.compile(r"^authentication failure: (.*token.*)$", re.S)
 ACCESS = re.compile(r'^(\S+) - (\S+) \[[^\]]*\] "([A-Z]+) (\S+) HTTP/[0-9.]+" ([0-9]{3}) \S+$')
-UPID = re.compile(
-    r"^UPID:[^:]+:[0-9A-Fa-f]+:[0-9A-Fa-f]+:([0-9A-Fa-f]+):([^:]+):([^:]*):([^:]+): [0-9A-Fa-f]+ (.*)$"
-)
-# PVE's own schedule runs these as root@pam.
-SCHEDULED = {"vzdump", "aptupdate", "acmerenew", "startall", "stopall", "srvreload"}
+GUEST = re.compile(r"/(?:qemu|lxc)/([0-9]+)(?:/|$)")
 # Calls that change nothing: a login, a ticket for a console that is asked for next.
 HARMLESS = re.compile(r"^/(?:access/(?:ticket|vncticket)|nodes/[^/]+/(?:vncwebsocket|\S+/vncwebsocket))$")
 
@@ -68,6 +71,14 @@ def message_of(entry):
         except (TypeError, ValueError):
             return ""
     return message if isinstance(message, str) else ""
+
+
+def is_trusted(entry):
+    """Whether an entry comes from the program that it names."""
+    try:
+        return int(entry.get("_UID", -1)) in TRUSTED.get(entry.get("SYSLOG_IDENTIFIER"), ())
+    except (TypeError, ValueError):
+        return False
 
 
 class Failures:
@@ -123,23 +134,18 @@ class Lines:
         self.counted = collections.deque(maxlen=256)
         # (time, user, address) of calls that change something below /access, and of root's calls.
         self.writers = collections.deque(maxlen=64)
-        self.calls = collections.deque(maxlen=64)
+        self.calls = collections.deque(maxlen=256)
 
     def journal(self, entry, now):
         """Events of one entry of `journalctl -o json`."""
-        ident = entry.get("SYSLOG_IDENTIFIER")
-        try:
-            trusted = int(entry.get("_UID", -1)) in TRUSTED.get(ident, ())
-        except (TypeError, ValueError):
+        if not is_trusted(entry):
             return []
-        if not trusted:
-            return []
-        message = message_of(entry)
+        ident, message = entry["SYSLOG_IDENTIFIER"], message_of(entry)
         if ident.startswith("sshd"):
             return self._sshd(message, now)
         if ident == "login":
             return [Event("root-login", "warning", "root logged in at the console")] if CONSOLE.match(message) else []
-        return self._pve(message, now)
+        return self._pve(message, now) if ident in ("pvedaemon", "pveproxy") else []
 
     def _sshd(self, message, now):
         found = ACCEPTED.match(message)
@@ -187,7 +193,8 @@ class Lines:
         if path.startswith("/access/"):
             self.writers.append((now, user, address))
         if user == "root@pam" or user.startswith("root@pam!"):
-            self.calls.append(now)
+            guest = GUEST.search(path)
+            self.calls.append((now, user, guest.group(1) if guest else None))
             text = "%s: %s %s from %s" % (shown(user), method, shown(path, 160), shown(address))
             events.append(Event("root-operations", "notice", text))
         return events
@@ -205,16 +212,15 @@ class Lines:
         text = "token %s %s %s" % (shown(token), words, shown(address))
         return [Event("token-address", "notice" if first else "warning", text)]
 
-    def task(self, line, now):
-        """Events of one line of the index of finished tasks; what came through the API was told already."""
-        found = UPID.match(line)
-        if not found or found.group(4).split("!", 1)[0] != "root@pam" or found.group(2) in SCHEDULED:
-            return []
-        if any(abs(int(found.group(1), 16) - called) <= 15 for called in self.calls):
-            return []
-        about = " " + shown(found.group(3)) if found.group(3) else ""
-        text = "task of root@pam: %s%s, %s" % (shown(found.group(2)), about, shown(found.group(5)))
-        return [Event("root-operations", "notice", text)]
+    def called(self, start, user, about):
+        """Whether a call of the web interface explains a task; each explains one."""
+        for guests in ({about}, {None}):
+            for call in self.calls:
+                at, who, guest = call
+                if who == user and guest in guests and abs(start - at) <= 15:
+                    self.calls.remove(call)
+                    return True
+        return False
 
     def by_whom(self, now):
         """Who changed something below /access just now, as far as this node's access log knows."""

@@ -2,16 +2,22 @@
 
 Pure, but for `drift` and `digest_of`, which read the files that runs of pve-harden left.
 """
+import calendar
+import datetime
 import grp
 import hashlib
 import json
 import os
 import pwd
+import re
 import stat
+import urllib.parse
 
 from events import Event, shown
 
 DAY = 86400
+# The end of a token's comment: `[made 2026-11-22, rotated 2026-12-22]`.
+NOTES = re.compile(r"\[([^\[\]]*)\]$")
 
 
 def users(text):
@@ -153,14 +159,36 @@ def token_ends(tokens, now, days, told):
     return events
 
 
-def token_ages(digests, since, now, days, told):
-    """Tokens with the same secret for longer than `days`, as far back as this service knows; told once a month."""
+def token_days(text):
+    """When a token got its secret, as `pve-harden token` writes into its comment: PVE keeps no date of a token."""
+    found = {}
+    for line in text.splitlines():
+        part = line.split(":")
+        if part[0] != "token" or len(part) < 5 or not (notes := NOTES.search(urllib.parse.unquote(part[4]))):
+            continue
+        days = dict(word.split(" ", 1) for word in notes.group(1).split(", ") if " " in word)
+        try:
+            day = datetime.date.fromisoformat(days.get("rotated") or days["made"])
+            found[part[1]] = calendar.timegm(day.timetuple())
+        except (KeyError, ValueError):
+            pass
+    return found
+
+
+def token_ages(digests, made, since, now, days, told):
+    """Tokens with the same secret for longer than `days`; told once a month.
+
+    A secret is as old as its token's comment says (`made`); without it, and after a change that was seen here, as long as
+    this service knows it.
+    """
     events = []
     for name in [name for name in since if name not in digests]:
         del since[name]
         told.pop(name, None)
     for name, digest in sorted(digests.items()):
-        if since.get(name, ["", 0])[0] != digest:
+        if name not in since:
+            since[name] = [digest, min(now, made.get(name, now))]
+        elif since[name][0] != digest:
             since[name] = [digest, now]
             told.pop(name, None)
         age = now - since[name][1]

@@ -5,6 +5,7 @@ mod cluster;
 pub mod error;
 mod firewall;
 mod groups;
+mod guests;
 mod node_config;
 mod nodes;
 mod passwords;
@@ -75,6 +76,7 @@ impl Call<'_> {
             (_, path) if path.starts_with("/pools") => pools::handle(self, method, path, given),
             (_, path) if path.starts_with("/cluster/firewall") => firewall::cluster(self, method, path, given),
             (_, path) if path.starts_with("/cluster") => cluster::handle(self, method, path, given),
+            (_, path) if path.starts_with("/nodes/{node}/qemu/") => guests::handle(self, method, path, given),
             (_, path) if path.starts_with("/nodes") => nodes::handle(self, method, path, given),
             _ => Err(ApiError::NoHandler),
         }

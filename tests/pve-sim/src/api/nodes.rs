@@ -8,6 +8,7 @@ use sha1::{Digest as _, Sha1};
 use super::node_config;
 use super::{Answer, ApiError, Call, Parameters, text};
 use crate::pmxcfs::membership;
+use crate::tasks::{Work, fork_worker};
 
 /// Calls on nodes.
 pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> Answer {
@@ -41,6 +42,12 @@ pub fn handle(call: &Call<'_>, method: &str, path: &str, given: &Parameters) -> 
         ("GET", "/nodes/{node}/config") => Ok(node_config::read(call)),
         ("PUT", "/nodes/{node}/config") => node_config::change(call, given),
         ("GET", "/nodes/{node}/tasks") => Ok(json!([])),
+        ("POST", "/nodes/{node}/services/{service}/restart") => {
+            call.require(&format!("/nodes/{}", call.host.name), "Sys.Modify")?;
+            let service = text(given, "service");
+            let work = Work { command: &["systemctl", "restart", service], error: None };
+            Ok(Value::String(fork_worker(call, "srvrestart", service, &work)?))
+        }
         _ => Err(ApiError::NoHandler),
     }
 }

@@ -72,6 +72,7 @@ fn all() -> &'static Map<String, Value> {
             Some(Value::Object(mut paths)) => {
                 let plain = json!({"GET": {"parameters": {"properties": {"type": {"type": "string", "optional": 1}}}}});
                 paths.extend(MORE_PATHS.map(|path| (path.to_owned(), plain.clone())));
+                paths.extend(super::guests::schema().map(|(path, calls)| (path.to_owned(), calls)));
                 paths
             }
             _ => Map::new(),

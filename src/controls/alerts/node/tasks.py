@@ -1,0 +1,93 @@
+"""What root's tasks are: PVE's lists of tasks and the journal in, events out. Pure.
+
+PVE writes a task into `active` when it begins, where the last finished ones stay for a while, and into `index` when it
+has ended (pve-common RESTEnvironment.pm, active_workers). PVE does much by itself as root@pam: scheduled backups, guests
+at boot, high availability. Only the journal tells these apart, by the unit that began the task, which nobody but root can
+choose.
+"""
+import collections
+import re
+
+from events import Event, message_of, shown
+
+UPID = re.compile(
+    r"^UPID:[^:\s/]+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:([0-9A-Fa-f]{8}):([^:\s/]+):([^:\s/]*):([^:\s/]+):$", re.A
+)
+ACTIVE = re.compile(r"^(\S+) [01](?: [0-9A-Fa-f]{8}(?: +(\S.*))?)?$", re.A)
+FINISHED = re.compile(r"^(\S+)(?: [0-9A-Fa-f]{8}(?: +(\S.*))?)?$", re.A)
+STARTING = re.compile(r"^<[^>]*> starting task (UPID:\S+)$")
+# What begins tasks as root@pam without anybody asking for it.
+OWN_UNITS = {
+    "pvescheduler.service",
+    "pve-daily-update.service",
+    "pve-guests.service",
+    "pve-ha-lrm.service",
+    "qmeventd.service",
+}
+# Seconds until the journal and the access log have told who asked for a task.
+SETTLE = 5
+# Tasks that are remembered, and that wait to be judged.
+MOST = 1024
+
+
+class Tasks:
+    """`state` outlives a restart: `seen`, `own` (UPIDs, oldest first) and `waiting` (UPID -> first seen, how it ended)."""
+
+    def __init__(self, state, called):
+        self.state = state
+        self.called = called
+        # Without a state, tasks that are there already are no news.
+        self.first = "seen" not in state
+        self.seen = collections.OrderedDict.fromkeys(state.setdefault("seen", []))
+        self.own = collections.deque(state.setdefault("own", []), maxlen=MOST)
+        self.waiting = state.setdefault("waiting", {})
+
+    def journal(self, entry):
+        """An entry of somebody who is trusted."""
+        if entry.get("_SYSTEMD_UNIT") in OWN_UNITS and (found := STARTING.match(message_of(entry))):
+            self.own.append(found.group(1))
+
+    def active(self, text, now):
+        """All of /var/log/pve/tasks/active."""
+        for line in text.splitlines():
+            if found := ACTIVE.match(line):
+                self._see(found.group(1), found.group(2), now)
+        self.first = False
+
+    def finished(self, line, now):
+        """A new line of /var/log/pve/tasks/index."""
+        if found := FINISHED.match(line):
+            self._see(found.group(1), found.group(2), now)
+
+    def _see(self, upid, status, now):
+        found = UPID.match(upid)
+        if not found or found.group(4).split("!", 1)[0] != "root@pam":
+            return
+        if upid in self.waiting:
+            self.waiting[upid][1] = status
+        elif upid not in self.seen and not self.first:
+            self.waiting[upid] = [now, status]
+        self.seen[upid] = None
+        self.seen.move_to_end(upid)
+        while len(self.seen) > MOST:
+            self.seen.popitem(last=False)
+
+    def events(self, now):
+        """Of tasks that nobody else told of. Those of the web interface have their line in its access log, with an address."""
+        events = []
+        for upid, (since, status) in list(self.waiting.items()):
+            if 0 <= now - since < SETTLE and len(self.waiting) <= MOST:
+                continue
+            del self.waiting[upid]
+            start, kind, about, user = UPID.match(upid).groups()
+            if upid in self.own or self.called(int(start, 16), user, about):
+                continue
+            about = " " + shown(about) if about else ""
+            text = "task of %s: %s%s, %s" % (shown(user), shown(kind), about, shown(status or "running"))
+            events.append(Event("root-operations", "notice", text))
+        return events
+
+    def kept(self):
+        """What outlives a restart."""
+        self.state.update(seen=list(self.seen), own=list(self.own), waiting=self.waiting)
+        return self.state
