@@ -1,5 +1,6 @@
 //! Tasks: long work behind an API call, in the files where PVE keeps its lists of them (pve-common RESTEnvironment.pm, UPID.pm).
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, chown};
@@ -147,7 +148,7 @@ fn active_workers(host: &Host, new: Option<&str>, begins: bool) -> Result<(), Ap
     }
     let mut archive = String::new();
     for task in ended.iter_mut().filter(|task| !task.saved) {
-        archive += &format!("{} {:08X} {}\n", task.upid, task.end.unwrap_or_default(), task.status);
+        let _ = writeln!(archive, "{} {:08X} {}", task.upid, task.end.unwrap_or_default(), task.status);
         task.saved = true;
     }
     if !archive.is_empty() {
