@@ -130,7 +130,7 @@ struct Rollout<'a> {
 /// firewall up together once each had its own run; one that joined later has its own run after that.
 pub async fn carry_out_all(
     connector: &Connector,
-    Work { mut prepared, mut partners }: Work,
+    Work { prepared, mut partners }: Work,
     order: &Order,
     args: &Apply,
     stop: &run::Stop,
@@ -139,7 +139,8 @@ pub async fn carry_out_all(
 ) -> u8 {
     let single = prepared.len() + partners.len() == 1;
     let rollout = Rollout { connector, order, args, stop, output, single };
-    let mut admitted = prepared.extract_if(.., |_, prepared| prepared.ready.is_admitted).collect::<BTreeMap<_, _>>();
+    let (mut admitted, mut prepared): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        prepared.into_iter().partition(|(_, prepared)| prepared.ready.is_admitted);
     let mut failed = Vec::new();
     Box::pin(rollout.roll(&mut prepared, &mut partners, &mut failed, results)).await;
     for lane in &order.lanes {
