@@ -5,6 +5,7 @@ use super::{OnTasks, Operator, Refusal};
 use crate::facts::Facts;
 use crate::facts::Reading;
 use crate::facts::standing::Standing;
+use crate::pve::ha::HaStatus;
 
 /// Reasons for the plan of a node that was read: no quorum, fencing, and with [`OnTasks::Refuse`] running work.
 pub fn refusals(facts: &Facts, operator: &Operator) -> Vec<Refusal> {
@@ -13,7 +14,7 @@ pub fn refusals(facts: &Facts, operator: &Operator) -> Vec<Refusal> {
         _ => None,
     };
     let clustered = facts.cluster.known().is_some();
-    let fencing = facts.ha().known().filter(|_| clustered).and_then(|ha| fencing(&ha.fencing()));
+    let fencing = fencing(&facts.ha()).filter(|_| clustered);
     let work = (operator.on_tasks == OnTasks::Refuse).then(|| running(facts)).flatten().map(|what| Refusal {
         reason: what,
         way_out:
@@ -39,11 +40,11 @@ pub fn now(standing: &Standing, cluster: &str, operator: &Operator) -> Option<Re
         Ok(_) => return Some(no_quorum(cluster)),
         Err(why) => return Some(refusal(format!("whether it has quorum cannot be told: {why}"), QUORUM_WAY)),
     }
-    let ha = standing.ha.known();
-    if let Some(refusal) = ha.and_then(|ha| fencing(&ha.fencing())) {
+    if let Some(refusal) = fencing(&standing.ha) {
         return Some(refusal);
     }
-    let tasks = work(standing.tasks.known().map(Vec::as_slice), ha.map(crate::pve::ha::HaStatus::moving));
+    let moving = standing.ha.known().map(HaStatus::moving);
+    let tasks = work(standing.tasks.known().map(Vec::as_slice), moving);
     tasks.filter(|_| operator.on_tasks == OnTasks::Refuse).map(|what| refusal(what, "wait until it has ended"))
 }
 
@@ -57,17 +58,20 @@ fn no_quorum(cluster: &str) -> Refusal {
     refusal(format!("the cluster {cluster} has no quorum on this node: /etc/pve is read-only there"), QUORUM_WAY)
 }
 
-fn fencing(about: &[String]) -> Option<Refusal> {
-    (!about.is_empty()).then(|| {
-        refusal(
-            format!("high availability is fencing or recovering: {}", about.join(", ")),
-            "wait until `ha-manager status` shows every service started or stopped, then plan again",
-        )
-    })
+fn fencing(ha: &Reading<HaStatus>) -> Option<Refusal> {
+    let reason = match ha {
+        Reading::Known(ha) => match ha.fencing() {
+            about if about.is_empty() => return None,
+            about => format!("high availability is fencing or recovering: {}", about.join(", ")),
+        },
+        Reading::Unreadable(why) => format!("whether high availability is fencing cannot be told: {why}"),
+        Reading::Absent | Reading::NotAsked => return None,
+    };
+    Some(refusal(reason, "wait until `ha-manager status` shows every service started or stopped, then plan again"))
 }
 
 fn running(facts: &Facts) -> Option<String> {
-    let ha = facts.cluster.known().and_then(|_| facts.ha().known().map(crate::pve::ha::HaStatus::moving));
+    let ha = facts.cluster.known().and_then(|_| facts.ha().known().map(HaStatus::moving));
     if let Reading::Unreadable(why) = &facts.tasks {
         return Some(format!("whether a backup or a migration runs cannot be told: {why}"));
     }
@@ -132,6 +136,22 @@ mod tests {
     }
 
     #[test]
+    fn fencing_refuses_whatever_is_said() {
+        let status = |text: &str| crate::plan::testing::regular(text, 0o640, "root");
+        let said = |file| {
+            let mut facts = facts(true, SHELL);
+            facts.files.insert("/etc/pve/ha/manager_status".into(), file);
+            reasons(&facts, OnTasks::Despite)
+        };
+        let reason = "high availability is fencing or recovering: node pve2, vm:100 (recovery)";
+        let text = r#"{"node_status":{"pve2":"fence"},"service_status":{"vm:100":{"node":"pve2","state":"recovery"}}}"#;
+        assert_eq!(said(status(text)), [reason]);
+        assert!(said(status(r#"{"node_status":{"pve2":"online"}}"#)).is_empty());
+        assert!(said(Reading::Absent).is_empty());
+        assert!(said(status("{"))[0].starts_with("whether high availability is fencing cannot be told: "));
+    }
+
+    #[test]
     fn a_member_is_asked_again_when_its_turn_comes() {
         let standing = |quorate, upid: &str| Standing {
             quorate,
@@ -145,5 +165,7 @@ mod tests {
         for lost in [Reading::Known(false), Reading::Absent, Reading::NotAsked, Reading::Unreadable("x".into())] {
             assert!(now(&standing(lost, SHELL), "lab", &operator(OnTasks::Despite)).is_some());
         }
+        let unreadable = Standing { ha: Reading::Unreadable("x".into()), ..standing(Reading::Known(true), SHELL) };
+        assert!(now(&unreadable, "lab", &refuse).is_some());
     }
 }

@@ -64,6 +64,53 @@ fn without_quorum_nothing_is_touched(lab: &Lab) {
     eventually(PATIENCE, "pve1 with quorum", || quorate(1) && all_online(lab));
 }
 
+/// What high availability says of pve3, and of a guest that was there; without a word it is not used.
+fn high_availability(lab: &Lab, node_and_guest: Option<(&str, &str)>) {
+    let Some((node, guest)) = node_and_guest else {
+        lab.on("pve1", "rm /etc/pve/ha/manager_status");
+        return;
+    };
+    let status = format!(
+        r#"{{"master_node":"pve1","node_status":{{"pve1":"online","pve2":"online","pve3":"{node}"}},"service_status":{{"vm:100":{{"node":"pve3","state":"{guest}","uid":"x"}}}},"timestamp":1763800000}}"#
+    );
+    lab.on("pve1", &format!("mkdir -p /etc/pve/ha && printf '%s' '{status}' >/etc/pve/ha/manager_status"));
+}
+
+/// Fencing at the begin, and fencing that begins between two members.
+fn while_high_availability_fences_nothing_begins(lab: &Lab) {
+    let before = MEMBERS.map(|node| lab.fingerprint(node));
+    for (node, guest, word) in
+        [("fence", "fence", "node pve3, vm:100 (fence)"), ("gone", "recovery", "vm:100 (recovery)")]
+    {
+        high_availability(lab, Some((node, guest)));
+        let reason = format!("high availability is fencing or recovering: {word}");
+        // It is no work that one can choose to begin in spite of.
+        let said = lab.harden(&["apply", "pve1", "--cluster", "--yes", "--despite-tasks"]).exits(4);
+        assert_eq!(said.stdout.matches(&reason).count(), 3, "{}", said.stdout);
+        lab.harden(&["plan", "pve2"]).exits(4);
+    }
+    for (node, before) in MEMBERS.into_iter().zip(&before) {
+        assert_eq!(lab.fingerprint(node), *before, "{node}");
+        assert_ne!(lab.exec(node, "test -e /var/lib/pve-harden/runs").status, 0, "a run was begun on {node}");
+    }
+
+    high_availability(lab, Some(("online", "started")));
+    let mut command = lab.command(&["apply", "pve1", "--cluster", "--yes", "--control", "accounts.admin"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(PATIENCE, "the run of pve1 is open", || {
+        lab.exec("pve1", "ls -d /var/lib/pve-harden/runs/*/open").status == 0
+    });
+    high_availability(lab, Some(("fence", "started")));
+    let said = Said::of(&child.wait_with_output().unwrap()).exits(4);
+    assert!(said.stdout.contains("pve1: applied and confirmed"), "{}\n{}", said.stdout, said.stderr);
+    assert!(said.stderr.contains("high availability is fencing or recovering: node pve3"), "{}", said.stderr);
+    for (node, before) in MEMBERS.into_iter().zip(&before).skip(1) {
+        assert_eq!(lab.fingerprint(node), *before, "{node}");
+        assert_ne!(lab.exec(node, "test -e /var/lib/pve-harden/runs").status, 0, "a run was begun on {node}");
+    }
+    high_availability(lab, None);
+}
+
 fn all_online(lab: &Lab) -> bool {
     lab.exec("pve1", "[ \"$(grep -o '\"online\": *1' /etc/pve/.members | wc -l)\" = 3 ]").status == 0
 }
@@ -94,6 +141,7 @@ fn who_is_off_is_kept_out_of_the_firewall(lab: &Lab) {
 fn a_member_that_dies_in_the_middle_stops_the_others_and_is_kept_out_while_it_is_off() {
     let Some(lab) = Lab::up("fleet-killed", &MEMBERS, &["--cluster"]) else { return };
     without_quorum_nothing_is_touched(&lab);
+    while_high_availability_fences_nothing_begins(&lab);
     let profile = lab.site.with_file_name("short.toml");
     std::fs::write(&profile, PROFILE).unwrap();
     let untouched = lab.fingerprint("pve3");
