@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Reading;
 use super::sections::{Sections, shown};
 use super::system::address;
+use crate::sanitize;
 
 /// What a control may have asked, by the word in [`super::gather::Request::watch`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,7 +250,8 @@ fn audit(text: &str) -> Result<Audit, String> {
             }
             Some(("failure", number)) => found.failure = number.trim().parse().ok(),
             Some(("backlog_wait_time", number)) => found.backlog_wait = number.trim().parse().ok(),
-            Some(("rule", rule)) => found.rules.push(shown(rule)),
+            // Whole: auditctl 4 writes out forty names of calls before it comes to the path.
+            Some(("rule", rule)) => found.rules.push(sanitize::line(rule).into_owned()),
             _ => return Err(format!("no line of auditctl's: {}", shown(line))),
         }
     }
@@ -312,6 +314,11 @@ ignored sshd 10.77.0.0/24
         }
         assert_eq!(forward("6514\n").unwrap(), [6514].into());
         assert!(forward("many").is_err());
+        let long =
+            format!("-a always,exit -F arch=b64 -S {} -F dir=/etc/pve -F perm=wa -F key=x", "openat,".repeat(60));
+        let trail = audit(&format!("enabled 1\nrule {long}\nrule -w /etc/\u{1b}[31m\n")).unwrap();
+        assert_eq!(trail.rules[0], long);
+        assert!(!trail.rules[1].contains('\u{1b}'));
         let trail = audit("enabled 2\nfailure 1\nbacklog_wait_time 60000\nrule -w /etc/pve -p wa\n").unwrap();
         assert!(trail.enabled && trail.locked && trail.rules.len() == 1 && audit("surprise").is_err());
         assert_eq!((trail.failure, trail.backlog_wait), (Some(1), Some(60_000)));
