@@ -141,10 +141,12 @@ pub fn choose<'a>(records: &'a [Record], named: Option<&str>) -> Result<Rollback
     Ok(Rollback { runs, steps })
 }
 
-/// Files first, then the services that read them.
+/// Files before the services that read them; but what the run started stops while its unit, with the commands of its end,
+/// and its files are still there.
 fn newest_first(run: &Record) -> Vec<Undone> {
+    let reads_files = |step: &&SavedStep| step.kind == "unit" && !step.subject.ends_with(" enable-now");
     let (units, others): (Vec<&SavedStep>, Vec<&SavedStep>) =
-        run.steps.iter().rev().filter(|step| run.begun(&step.number)).partition(|step| step.kind == "unit");
+        run.steps.iter().rev().filter(|step| run.begun(&step.number)).partition(reads_files);
     others.into_iter().chain(units).map(|step| (run.id.clone(), step.number.clone())).collect()
 }
 
@@ -185,6 +187,21 @@ mod tests {
         assert_eq!(records[0].installed(), ["sudo=1.9", "libx=2"]);
         let all = choose(&records, Some("20260101T000000Z-0001")).unwrap();
         assert_eq!(all.steps.iter().map(|(_, number)| number.as_str()).collect::<Vec<_>>(), ["001", "001", "002"]);
+    }
+
+    #[test]
+    fn what_a_run_started_stops_before_its_files_go_and_what_it_reloaded_reads_them_again() {
+        let records = parse(&[
+            frame("run", "20260101T000000Z-0001"),
+            frame("outcome", "committed"),
+            frame("journal", "1 begin 001\n1 begin 002\n1 begin 003\n1 begin 004\n"),
+            frame(
+                "steps",
+                "001 file /etc/systemd/system/a.service\n002 unit a.service enable-now \n003 unit b.service disable-now \n004 unit c.service try-restart \n",
+            ),
+        ]);
+        let steps = choose(&records, None).unwrap().steps;
+        assert_eq!(steps.iter().map(|(_, number)| number.as_str()).collect::<Vec<_>>(), ["002", "001", "004", "003"]);
     }
 
     #[test]

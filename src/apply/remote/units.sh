@@ -57,7 +57,17 @@ restore_unit() { # ENTRY UNIT
     esac
     case $(cat "$1/active") in
     active | activating | reloading) systemctl "$unit_wait" start "$2" || unit_status=1 ;;
-    *) systemctl "$unit_wait" stop "$2" 2>/dev/null || ! systemctl -q is-active "$2" || unit_status=1 ;;
+    *)
+        systemctl "$unit_wait" stop "$2" 2>/dev/null || ! systemctl -q is-active "$2" || unit_status=1
+        [ "$2" != auditd.service ] || stop_auditing
+        ;;
     esac
     return "$unit_status"
+}
+
+# The daemon switched it on; without one the kernel would go on and fill its own log with what nobody asked for.
+stop_auditing() {
+    ! systemctl -q is-active auditd.service && ! grep -qwE 'audit=(1|on)' /proc/cmdline || return 0
+    auditctl -e 0 >/dev/null 2>&1
+    return 0
 }
