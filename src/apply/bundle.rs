@@ -32,7 +32,7 @@ const SCRIPTS: [(&str, &str); 12] = [
     ("pve-harden-confirm", include_str!("remote/pve-harden-confirm")),
 ];
 /// Seconds in which a firewall must take its new rules up and a cluster must hold on flows that they judge.
-const SETTLE_WINDOW: u32 = 150;
+const SETTLE_WINDOW: u32 = 180;
 /// As long as the engine waits for anything.
 const LONGEST_GATE: u32 = 7200;
 const BEGIN: &str = include_str!("remote/begin.sh");

@@ -22,6 +22,8 @@ const LONGEST_WINDOW: u64 = 7200;
 const AFTER_DEADLINE: Duration = Duration::from_secs(30);
 /// Silence after the deadline that counts as a lost link. The guard speaks within 3 s when the node is well.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long port 8006 may take to answer again; one question takes a busy node seconds.
+const WEB_PATIENCE: Duration = Duration::from_secs(20);
 /// Until the node has a deadline of its own: reading again, saving, asking every peer.
 const BEFORE_GUARD: Duration = Duration::from_secs(300);
 /// An undo may have to finish what dpkg left half done.
@@ -401,7 +403,7 @@ fn judge(frames: &[Frame]) -> Result<(), String> {
 
 /// A restarted pveproxy needs a moment; rules that drop packets answer as slowly as a question may take.
 async fn web_answers<N: Node>(node: &N) -> bool {
-    let end = Instant::now() + Duration::from_secs(8);
+    let end = Instant::now() + WEB_PATIENCE;
     loop {
         if node.web().await {
             return true;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::output::Output;
 use super::terminal::Terminal;
@@ -197,10 +197,13 @@ pub fn reason_given(policy: &Policy, reason: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// For the whole reading, two seconds of a node at rest: one short of processor time is slow and not gone.
+const READING: Duration = Duration::from_secs(300);
+
 /// Reads a node over an open connection: one program, one answer. A host that is not a PVE node is an error.
 pub async fn read(connection: &Connection, policy: &Policy) -> Result<(Capture, Facts)> {
     let program = Program::new(&gather::program(&request(policy)?));
-    let frames = connection.run(&program, Limits::default()).await?;
+    let frames = connection.run(&program, Limits::default().within(READING)).await?;
     let capture = gather::capture(frames);
     let facts = facts::parse(&capture);
     is_pve(&facts)?;

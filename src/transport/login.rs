@@ -113,6 +113,7 @@ pub(super) async fn start_master(
         command
             .args(["-v", "-M", "-N", "-f", "-o", "ControlMaster=yes", "-o", "ControlPersist=60", "-S"])
             .arg(attempt.path().join("master"))
+            .args(["-o", client::ALIVE])
             .args(["--", target.destination()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

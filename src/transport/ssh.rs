@@ -218,6 +218,7 @@ async fn fresh_once(
     // Only a verbose ssh tells a login that PAM closed from one that sshd never let begin.
     command
         .args(["-v", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ControlPersist=no"])
+        .args(["-o", client::ALIVE_AFTER_LOGIN])
         .args(["--", target.destination(), &program::command()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -14,7 +14,7 @@ use super::client::{self, Route};
 use super::target::Target;
 
 /// For a direct connection and its answer. Rules that drop packets answer nothing.
-const DIRECT: Duration = Duration::from_secs(6);
+const DIRECT: Duration = Duration::from_secs(10);
 /// The login to the jump host comes on top.
 const OVER_JUMP: Duration = Duration::from_secs(30);
 /// Types of a TLS record and of a handshake message.

@@ -230,7 +230,7 @@ save_restore() {
 
 # What answers now must answer afterwards; what did not is not held against the run.
 take_baseline() {
-    if web_answers; then : >"$DIR/baseline.web"; fi
+    if web_listens && web_settles; then : >"$DIR/baseline.web"; fi
     peers_reachable "$DIR/peers" >"$DIR/baseline.peers" 2>/dev/null
 }
 

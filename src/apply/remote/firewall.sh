@@ -301,7 +301,7 @@ prove_firewall() {
 
 await_rules() {
     begin_to_watch_rules
-    rules_end=$(($(date +%s) + 45))
+    rules_end=$(($(date +%s) + 90))
     until rules_are_live; do
         watch_firewall
         [ "$(date +%s)" -lt "$rules_end" ] || return 1
@@ -372,7 +372,7 @@ settle_firewall() {
 
 restored_rules_are_live() {
     begin_to_watch_rules
-    live_end=$(($(date +%s) + 30))
+    live_end=$(($(date +%s) + 90))
     until rules_are_live; do
         [ "$(date +%s)" -lt "$live_end" ] || return 1
         sleep 1

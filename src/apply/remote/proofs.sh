@@ -1,15 +1,21 @@
 # shellcheck shell=sh
 # What must still work after the run: asked before the first change, and again before the commit.
 
-# 8006 speaks TLS and answers; a wrong setting can leave pveproxy active with every connection hanging.
+# 8006 speaks TLS and answers; a wrong setting can leave pveproxy active with every connection hanging. One question: a
+# node with a lot to do takes seconds for a handshake, so what follows from no answer is for web_settles to say.
 web_answers() {
     command -v openssl >/dev/null || return 1
     for web_address in $(web_addresses); do
         web_reply=$(printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' |
-            timeout 4 openssl s_client -quiet -connect "$web_address:8006" 2>/dev/null | head -c 64 | tr -cd '[:print:]')
+            timeout 10 openssl s_client -quiet -connect "$web_address:8006" 2>/dev/null | head -c 64 | tr -cd '[:print:]')
         case $web_reply in 'HTTP/1.'?' 200'* | 'HTTP/1.'?' 301'*) return 0 ;; esac
     done
     return 1
+}
+
+# Where nobody listens there is nothing to wait for.
+web_listens() {
+    command -v openssl >/dev/null && ss -Hltn 'sport = :8006' 2>/dev/null | grep -q .
 }
 
 # Where pveproxy listens (LISTEN_IP); else the loopback, then the address of the node itself, as ALLOW_FROM may leave
@@ -25,9 +31,9 @@ web_addresses() {
     done
 }
 
-# A restart of pveproxy makes its certificates first.
+# A restart of pveproxy makes its certificates first, and one slow answer is no broken port.
 web_settles() {
-    web_end=$(($(date +%s) + 15))
+    web_end=$(($(date +%s) + 30))
     until web_answers; do
         [ "$(date +%s)" -lt "$web_end" ] || return 1
         sleep 1
@@ -40,7 +46,7 @@ web_settles_after_reload() {
     reload_start=$(date +%s)
     reload_good=0
     until [ "$reload_good" -ge 3 ]; do
-        [ "$(date +%s)" -lt "$((reload_start + 30))" ] || return 1
+        [ "$(date +%s)" -lt "$((reload_start + 60))" ] || return 1
         sleep 1
         if ! web_answers; then
             reload_good=0
@@ -58,7 +64,7 @@ what_broke() {
         echo "$broke_firewall"
         return
     }
-    if [ -e "$DIR/baseline.web" ] && ! web_answers; then
+    if [ -e "$DIR/baseline.web" ] && { ! web_listens || ! web_settles; }; then
         echo 'port 8006 answered before and does not answer now'
         return
     fi
