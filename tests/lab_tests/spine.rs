@@ -33,7 +33,7 @@ fn written_since(lab: &Lab, node: &str, marker: &str) -> String {
     lab.on(
         node,
         &format!(
-            "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /etc/pve -o -path /var/lib/pve-cluster -o -path /var/lib/rrdcached \\) -prune -o -newer {marker} ! -path {marker} -print | grep -v -e '^/var/lib/sudo' -e '^/var/lib/systemd' -e '^/$' -e '^/root$' || true"
+            "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /etc/pve -o -path /var/lib/pve-cluster -o -path /var/lib/rrdcached \\) -prune -o -newer {marker} ! -path {marker} -print | grep -v -e '^/var/lib/sudo' -e '^/var/lib/systemd' -e '^/$' -e '^/root$' -e '^/var/tmp$' -e '^/var/tmp/systemd-private-' || true"
         ),
     )
 }
