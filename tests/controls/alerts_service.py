@@ -165,9 +165,14 @@ class Lines(unittest.TestCase):
         some = self.tasks()
         call = '::1 - root@pam [x] "POST /api2/json/nodes/a/qemu/%s/status/start HTTP/1.1" 200 1'
         self.lines.access(call % "100", self.START + 1)
+        # Typed on the node in the same seconds.
+        some.finished(self.upid("qmshutdown") + " 690F0010 OK", 10)
         for about in ("100", "101"):
+            begun = entry("pvedaemon", "<root@pam> starting task " + self.upid(about=about))
+            some.journal({**begun, "_SYSTEMD_UNIT": "pvedaemon.service"})
             some.finished(self.upid(about=about) + " 690F0010 OK", 10)
-        self.assertEqual(self.texts(some, 20), ["task of root@pam: qmstart 101, OK"])
+        wanted = ["task of root@pam: qmshutdown 100, OK", "task of root@pam: qmstart 101, OK"]
+        self.assertEqual(self.texts(some, 20), wanted)
         some.finished(self.upid("qmstop") + " 690F0010 OK", 30)
         self.assertEqual(self.texts(some, 40), ["task of root@pam: qmstop 100, OK"], "one call, one task")
 

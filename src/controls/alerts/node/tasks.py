@@ -2,8 +2,8 @@
 
 PVE writes a task into `active` when it begins, where the last finished ones stay for a while, and into `index` when it
 has ended (pve-common RESTEnvironment.pm, active_workers). PVE does much by itself as root@pam: scheduled backups, guests
-at boot, high availability. Only the journal tells these apart, by the unit that began the task, which nobody but root can
-choose.
+at boot, high availability. Only the journal tells who began a task: PVE itself, a call of the web interface or somebody
+on the node, by the unit, which nobody but root can choose.
 """
 import collections
 import re
@@ -24,6 +24,8 @@ OWN_UNITS = {
     "pve-ha-lrm.service",
     "qmeventd.service",
 }
+# What begins tasks for the web interface.
+WEB_UNITS = {"pvedaemon.service", "pveproxy.service"}
 # Seconds until the journal and the access log have told who asked for a task.
 SETTLE = 5
 # Tasks that are remembered, and that wait to be judged.
@@ -31,7 +33,7 @@ MOST = 1024
 
 
 class Tasks:
-    """`state` outlives a restart: `seen`, `own` (UPIDs, oldest first) and `waiting` (UPID -> first seen, how it ended)."""
+    """`state` outlives a restart: `seen`, `own`, `web` (UPIDs, oldest first), `waiting` (UPID -> first seen, how it ended)."""
 
     def __init__(self, state, called):
         self.state = state
@@ -40,12 +42,15 @@ class Tasks:
         self.first = "seen" not in state
         self.seen = collections.OrderedDict.fromkeys(state.setdefault("seen", []))
         self.own = collections.deque(state.setdefault("own", []), maxlen=MOST)
+        self.web = collections.deque(state.setdefault("web", []), maxlen=MOST)
         self.waiting = state.setdefault("waiting", {})
 
     def journal(self, entry):
         """An entry of somebody who is trusted."""
-        if entry.get("_SYSTEMD_UNIT") in OWN_UNITS and (found := STARTING.match(message_of(entry))):
-            self.own.append(found.group(1))
+        unit = entry.get("_SYSTEMD_UNIT")
+        begun = self.own if unit in OWN_UNITS else self.web if unit in WEB_UNITS else None
+        if begun is not None and (found := STARTING.match(message_of(entry))):
+            begun.append(found.group(1))
 
     def active(self, text, now):
         """All of /var/log/pve/tasks/active."""
@@ -80,7 +85,7 @@ class Tasks:
                 continue
             del self.waiting[upid]
             start, kind, about, user = UPID.match(upid).groups()
-            if upid in self.own or self.called(int(start, 16), user, about):
+            if upid in self.own or (upid in self.web and self.called(int(start, 16), user, about)):
                 continue
             about = " " + shown(about) if about else ""
             text = "task of %s: %s%s, %s" % (shown(user), shown(kind), about, shown(status or "running"))
@@ -89,5 +94,5 @@ class Tasks:
 
     def kept(self):
         """What outlives a restart."""
-        self.state.update(seen=list(self.seen), own=list(self.own), waiting=self.waiting)
+        self.state.update(seen=list(self.seen), own=list(self.own), web=list(self.web), waiting=self.waiting)
         return self.state
