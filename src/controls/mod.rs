@@ -252,6 +252,8 @@ pub const CATALOGUE: &[&dyn Control] = &[
     &kernel::SYSCTL,
     &kernel::MODULES,
     &os::SERVICES,
+    &os::CORE_DUMPS,
+    &os::INTEGRITY,
     &os::KSM,
     &os::SECURE_BOOT,
     &os::LOCKDOWN,

@@ -9,6 +9,7 @@ mod catalogue;
 mod cert;
 mod fixtures;
 mod model;
+mod os;
 mod scale;
 mod show;
 mod ssh;

@@ -16,6 +16,7 @@ mod fleet;
 mod homes;
 mod identities;
 mod input;
+mod integrity;
 mod logs;
 mod names;
 mod packages;

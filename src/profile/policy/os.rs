@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct OsPolicy {
     /// Services that have no place on a hypervisor.
     pub services: ServicesPolicy,
+    /// Copies of crashed programs' memory.
+    pub core_dumps: Report,
+    /// Changed programs and configuration.
+    pub integrity: IntegrityPolicy,
     /// Kernel same-page merging.
     pub ksm: Report,
     /// UEFI Secure Boot.
@@ -35,6 +39,16 @@ pub struct ServicesPolicy {
     pub enabled: bool,
     /// systemd units that shall neither run nor start.
     pub forbid: Vec<String>,
+}
+
+/// `[os.integrity]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct IntegrityPolicy {
+    /// Part of the policy: AIDE and debsums, every night.
+    pub enabled: bool,
+    /// Paths that are not compared, with what lies below them.
+    pub leave_out: Vec<String>,
 }
 
 /// A control without values.
