@@ -41,9 +41,10 @@ const NEEDED: [(&str, &str); 17] = [
 
 static META: Meta = Meta {
     id: ID,
-    title: "Rare file systems and protocols cannot be loaded",
+    title: "Rare file systems, protocols and FireWire cannot be loaded",
     why: "An unprivileged user or a stick plugged in can make the kernel load drivers that hardly anybody maintains; \
-          their holes are the host's, and so every guest's.",
+          their holes are the host's, and so every guest's. A FireWire device reads and writes the host's memory by itself; an \
+          adapter that is passed through to a guest is vfio-pci's and needs no driver here.",
     checked: "modprobe's own view of all its files (modprobe -c): an install line that refuses, and whether the module \
               is loaded now or there to be loaded. A container has no modules of its own.",
     naive: "A blacklist line alone only stops loading by alias; modprobe NAME still works. Lists copied from servers \
