@@ -1,5 +1,7 @@
 //! Verbs that contact nobody.
 
+use std::process::Command;
+
 use crate::support::run::Run;
 
 #[test]
@@ -172,10 +174,30 @@ fn completions_for_every_shell_know_the_verbs() {
 fn manual_pages_for_every_verb() {
     let run = Run::new(&["man", "pages"]);
     assert_eq!(run.done().shown(), "exit 0\n");
-    for page in ["pve-harden.1", "pve-harden-plan.1", "pve-harden-explain.1"] {
-        let text = std::fs::read_to_string(run.path("pages").join(page)).unwrap();
-        assert!(text.contains(".SH NAME"), "{page}");
+    let page = |name: &str| std::fs::read_to_string(run.path("pages").join(name)).unwrap();
+    let help = Run::new(&["--help"]).done().stdout;
+    let verbs =
+        help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> =
+        verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help").collect();
+    assert!(verbs.len() > 10, "{help}");
+    for name in verbs.iter().map(|verb| format!("pve-harden-{verb}.1")).chain(["pve-harden.1".to_owned()]) {
+        assert!(page(&name).contains(".SH NAME"), "{name}");
     }
+    let controls = page("pve-harden-controls.7");
+    for meta in pve_harden::controls::CATALOGUE.iter().map(|control| control.meta()) {
+        let id = meta.id.replace('-', "\\-");
+        assert!(controls.contains(&format!(".SS {id}\n")) || controls.contains(&format!(".SS {}\n", meta.id)), "{id}");
+    }
+    // man(1) itself has nothing to complain of, where it is there.
+    let Ok(judged) = Command::new("groff")
+        .args(["-Kutf8", "-man", "-Tutf8", "-ww", "-z"])
+        .arg(run.path("pages").join("pve-harden-controls.7"))
+        .output()
+    else {
+        return;
+    };
+    assert!(judged.status.success() && judged.stderr.is_empty(), "{}", String::from_utf8_lossy(&judged.stderr));
 }
 
 #[test]
