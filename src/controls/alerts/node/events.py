@@ -17,13 +17,17 @@ TRUSTED = {
     "login": {0},
     "pvedaemon": {0},
     "pveproxy": {0, 33},
-    # These begin tasks by themselves (tasks.py).
+    # These begin tasks (tasks.py).
     "pvescheduler": {0},
     "pveupdate": {0},
     "pve-guests": {0},
-    "pvesh": {0},
     "pve-ha-lrm": {0},
+    "pvesh": {0},
+    "pvenode": {0},
     "qm": {0},
+    "qmrestore": {0},
+    "pct": {0},
+    "vzdump": {0},
 }
 PLAIN = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@!:/+=,~ ")
 MOST_ADDRESSES = 4096

@@ -26,14 +26,15 @@ OWN_UNITS = {
 }
 # What begins tasks for the web interface.
 WEB_UNITS = {"pvedaemon.service", "pveproxy.service"}
-# Seconds until the journal and the access log have told who asked for a task.
+# Seconds until the access log has told of a call, and at most until the journal has told who began a task.
 SETTLE = 5
+PATIENCE = 60
 # Tasks that are remembered, and that wait to be judged.
 MOST = 1024
 
 
 class Tasks:
-    """`state` outlives a restart: `seen`, `own`, `web` (UPIDs, oldest first), `waiting` (UPID -> first seen, how it ended)."""
+    """`state` outlives a restart: `seen` (UPIDs), `begun` (UPID, by whom), `waiting` (UPID -> first seen, how it ended)."""
 
     def __init__(self, state, called):
         self.state = state
@@ -41,16 +42,16 @@ class Tasks:
         # Without a state, tasks that are there already are no news.
         self.first = "seen" not in state
         self.seen = collections.OrderedDict.fromkeys(state.setdefault("seen", []))
-        self.own = collections.deque(state.setdefault("own", []), maxlen=MOST)
-        self.web = collections.deque(state.setdefault("web", []), maxlen=MOST)
+        self.begun = collections.OrderedDict(state.setdefault("begun", []))
         self.waiting = state.setdefault("waiting", {})
 
     def journal(self, entry):
         """An entry of somebody who is trusted."""
-        unit = entry.get("_SYSTEMD_UNIT")
-        begun = self.own if unit in OWN_UNITS else self.web if unit in WEB_UNITS else None
-        if begun is not None and (found := STARTING.match(message_of(entry))):
-            begun.append(found.group(1))
+        if found := STARTING.match(message_of(entry)):
+            unit = entry.get("_SYSTEMD_UNIT")
+            self.begun[found.group(1)] = "pve" if unit in OWN_UNITS else "web" if unit in WEB_UNITS else "node"
+            while len(self.begun) > MOST:
+                self.begun.popitem(last=False)
 
     def active(self, text, now):
         """All of /var/log/pve/tasks/active."""
@@ -81,11 +82,12 @@ class Tasks:
         """Of tasks that nobody else told of. Those of the web interface have their line in its access log, with an address."""
         events = []
         for upid, (since, status) in list(self.waiting.items()):
-            if 0 <= now - since < SETTLE and len(self.waiting) <= MOST:
+            by = self.begun.get(upid)
+            if 0 <= now - since < (SETTLE if by else PATIENCE) and len(self.waiting) <= MOST:
                 continue
             del self.waiting[upid]
             start, kind, about, user = UPID.match(upid).groups()
-            if upid in self.own or (upid in self.web and self.called(int(start, 16), user, about)):
+            if by == "pve" or (by == "web" and self.called(int(start, 16), user, about)):
                 continue
             about = " " + shown(about) if about else ""
             text = "task of %s: %s%s, %s" % (shown(user), shown(kind), about, shown(status or "running"))
@@ -94,5 +96,5 @@ class Tasks:
 
     def kept(self):
         """What outlives a restart."""
-        self.state.update(seen=list(self.seen), own=list(self.own), web=list(self.web), waiting=self.waiting)
+        self.state.update(seen=list(self.seen), begun=list(self.begun.items()), waiting=self.waiting)
         return self.state
