@@ -32,9 +32,12 @@ const WRITERS: &[(&str, &[&str])] = &[
     ("/etc/pve/", &["pve-manager", "pve-cluster", "pve-firewall"]),
 ];
 
-/// Files that PVE itself writes: `pvecm create|add|updatecerts` (pve-cluster, PVE/Cluster/Setup.pm).
-const PVES_OWN: &[&str] =
-    &["/etc/ssh/sshd_config", "/etc/ssh/ssh_known_hosts", "/root/.ssh/authorized_keys", "/root/.ssh/config"];
+/// What `pvecm updatecerts` writes, at each start of pveproxy and so after upgrades of PVE's packages (pve-cluster,
+/// PVE/Cluster/Setup.pm `updatecerts_and_ssh`).
+const UPDATECERTS: &[&str] =
+    &["/etc/ssh/ssh_known_hosts", "/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys", "/root/.ssh/config"];
+/// What `pvecm create` and `pvecm add` write beside those (`setup_sshd_config`).
+const JOIN: &[&str] = &["/etc/ssh/sshd_config"];
 
 /// One difference and its most likely cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +92,7 @@ pub fn drift(facts: &Facts, policy: &Policy, plan: &Plan) -> Vec<Drift> {
         let one = match paths.iter().find(|path| notes::still_left(run, plan, path) == Some(false)) {
             Some(path) => changed(facts, run, path),
             None => removed(facts, run, &change.action)
+                .or_else(|| renewed(facts, run, &change.action))
                 .unwrap_or_else(|| unchanged(facts, policy, run, paths.first().copied())),
         };
         for control in &change.controls {
@@ -136,6 +140,19 @@ fn removed(facts: &Facts, run: &RunFact, action: &Action) -> Option<Cause> {
         |event: &&PackageEvent| matches!(event.verb.as_str(), "remove" | "purge") && install.contains(&event.package);
     let event = events(facts, run).rfind(gone)?;
     Some((None, (Author::Package, said(event))))
+}
+
+/// Port 8006's own certificate, which PVE writes anew and goes on serving the old one of until pveproxy reads it.
+fn renewed(facts: &Facts, run: &RunFact, action: &Action) -> Option<Cause> {
+    let Action::Unit { unit, .. } = action else { return None };
+    if unit != "pveproxy.service" || facts.cert.installed.known().is_some() {
+        return None;
+    }
+    let over = run.closed.or_else(|| started(run))?;
+    let path = format!("/etc/pve/nodes/{}/pve-ssl.pem", facts.node_name.known()?);
+    let at = facts.file(&path).known()?.modified.filter(|at| *at > over)?;
+    let because = format!("pvecm updatecerts or pve-daily-update wrote it at {}", time(at));
+    Some((Some(path), (Author::Pve, because)))
 }
 
 /// The files are as the run left them, or it did not manage them.
@@ -195,13 +212,15 @@ fn package_of(facts: &Facts, run: &RunFact, path: &str, at: Option<i64>) -> Opti
 }
 
 fn pve(facts: &Facts, run: &RunFact, path: &str, at: Option<i64>) -> Option<(Author, String)> {
-    let at = at.filter(|_| PVES_OWN.contains(&path))?;
+    let (joins, updates) = (JOIN.contains(&path), UPDATECERTS.contains(&path));
+    let at = at.filter(|_| joins || updates)?;
     let near = |other: i64| (at - other).abs() <= BY_PVE;
     let joined = facts.file("/etc/pve/corosync.conf").known().and_then(|file| file.modified).filter(|t| near(*t));
     if let Some(joined) = joined {
         return Some((Author::Pve, format!("the cluster's members changed at {}", time(joined))));
     }
-    let mut upgrades = events(facts, run).filter(|event| event.package.starts_with("pve-") && near(event.at));
+    let ours = |event: &&PackageEvent| updates && event.package.starts_with("pve-") && near(event.at);
+    let mut upgrades = events(facts, run).filter(ours);
     upgrades.next_back().map(|event| (Author::Pve, format!("pvecm updatecerts after {}", said(event))))
 }
 
@@ -367,14 +386,41 @@ mod tests {
             facts.files.insert("/etc/pve/corosync.conf".into(), file("", RUN + 4990));
         });
         assert_eq!((by, because.as_str()), (Author::Pve, "the cluster's members changed at 2026-06-01 01:23 UTC"));
-        let (by, _) = said_of(path, "other\n", RUN + 5000, |facts, _| {
-            facts.package_events = Reading::Known(vec![event("pve-manager", RUN + 4700)]);
-        });
-        assert_eq!(by, Author::Pve);
+        let upgraded = |path: &str| {
+            said_of(path, "other\n", RUN + 5000, |facts, _| {
+                facts.package_events = Reading::Known(vec![event("pve-manager", RUN + 4700)]);
+            })
+        };
+        for path in UPDATECERTS.iter().filter(|path| !path.starts_with("/etc/pve/")) {
+            let (by, because) = upgraded(path);
+            let said = "pvecm updatecerts after upgrade of pve-manager 1 → 2 at 2026-06-01 01:18 UTC";
+            assert!(by == Author::Pve && because.starts_with(said), "{path}: {because}");
+        }
+        assert_eq!(upgraded(path).0, Author::Somebody, "updatecerts leaves sshd's configuration alone");
         let (by, _) = said_of(DROPIN, "other\n", RUN + 5000, |facts, _| {
             facts.files.insert("/etc/pve/corosync.conf".into(), file("", RUN + 4990));
         });
         assert_eq!(by, Author::Somebody, "PVE never writes the drop-in");
+    }
+
+    #[test]
+    fn a_certificate_that_pve_made_anew() {
+        let with = |unit: &str, at: i64| {
+            let mut facts = Facts { runs: Reading::Known(vec![run("/etc/x")]), ..Facts::default() };
+            facts.node_name = Reading::Known("pve1".into());
+            facts.files.insert("/etc/pve/nodes/pve1/pve-ssl.pem".into(), file("", at));
+            let mut plan = empty_plan();
+            let action = Action::Unit { unit: unit.into(), verb: crate::change::UnitVerb::Reload };
+            plan.changes = vec![change("cert.renewal", Stage::Firewall, action)];
+            let mut policy = policy();
+            (policy.digests.profile, policy.digests.site) = ("p".into(), "s".into());
+            drift(&facts, &policy, &plan).remove(0)
+        };
+        let found = with("pveproxy.service", RUN + 5000);
+        assert_eq!((found.by, found.path.as_deref()), (Author::Pve, Some("/etc/pve/nodes/pve1/pve-ssl.pem")));
+        assert_eq!(found.because, "pvecm updatecerts or pve-daily-update wrote it at 2026-06-01 01:23 UTC");
+        assert_eq!(with("pveproxy.service", RUN - 5).by, Author::Unknown, "it was there before the run");
+        assert_eq!(with("chrony.service", RUN + 5000).by, Author::Unknown);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::lab::Lab;
+use crate::support::lab::{Lab, eventually};
 
 /// Entries of the drift that `check` reports: control, path, author, reason.
 fn drift(lab: &Lab) -> Vec<(String, String, String, String)> {
@@ -72,6 +72,20 @@ fn a_join_is_attributed_to_pve_itself() {
     lab.harden(&["apply", "pve1", "--yes"]).exits(0);
     let dropin = "/etc/ssh/sshd_config.d/00-pve-harden.conf";
     lab.harden(&["check", "pve1"]).exits(0);
+
+    // `pvecm updatecerts` links root's keys again, which is nobody's drift, and makes a certificate that pveproxy does not
+    // serve yet.
+    let broken = "rm /root/.ssh/authorized_keys /root/.ssh/config && : >/root/.ssh/authorized_keys && \
+        date '+%F %T upgrade pve-manager:all 9.2.10 9.2.11' >>/var/log/dpkg.log && pvecm updatecerts --force --silent";
+    lab.on("pve1", broken);
+    let link = lab.on("pve1", "readlink /root/.ssh/authorized_keys; head -c 7 /root/.ssh/config");
+    assert_eq!(link, "/etc/pve/priv/authorized_keys\nCiphers");
+    let certificate = "/etc/pve/nodes/pve1/pve-ssl.pem";
+    assert_drift(&lab, "cert.renewal", certificate, "pve", &["pvecm updatecerts or pve-daily-update wrote it at "]);
+    assert_eq!(drift(&lab).len(), 1);
+    lab.on("pve1", "systemctl restart pveproxy");
+    let settled = || lab.harden(&["check", "pve1"]).status == 0;
+    eventually(std::time::Duration::from_secs(90), "8006 serves the new certificate", settled);
 
     // What `pvecm add` on the new node makes of the file that all members share, and what pveproxy's restart runs after it.
     let join = "sed -e 's/config_version: .*/config_version: 99/' \
