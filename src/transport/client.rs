@@ -56,8 +56,8 @@ const OPTIONS: &[&str] = &[
 
 /// Messages that may stay unanswered while a program runs: a dead link shows after 20 s.
 pub(super) const ALIVE: &str = "ServerAliveCountMax=4";
-/// In a new login sshd answers none of them while PAM opens the session, and systemd may take its time for that: pam_systemd
-/// waits as long as two minutes for the person's own manager.
+/// In a new login sshd answers none of them while PAM opens the session, and systemd may take its time for that:
+/// `pam_systemd` waits as long as two minutes for the person's own manager.
 pub(super) const ALIVE_AFTER_LOGIN: &str = "ServerAliveCountMax=12";
 
 /// With a pin `known_hosts` has no say: the file is private and empty, so ssh asks, and the pin answers.

@@ -46,6 +46,7 @@ fn fresh_to_hardened(test: &str, options: &[&str]) {
     lab.harden(&["apply", "pve1", "--yes", "--reason", "first run"]).exits(0);
     assert_hardened(&lab, "pve1");
 
+    assert_eq!(lab.on("pve1", "stat -c %a /home/ops").trim(), "700");
     assert_ne!(lab.exec("pve1", "getent passwd pve-harden-proof").status, 0, "the account of a proof is left");
     lab.on("pve1", "touch /root/marker && sleep 0.01");
     let again = lab.harden(&["apply", "pve1", "--yes"]).exits(0);

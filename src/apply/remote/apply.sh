@@ -526,7 +526,8 @@ step_group() { # NAME SYSTEM
 
 # shellcheck disable=SC2317,SC2329
 step_user() { # NAME FULL-NAME SHELL HOME GROUPS
-    useradd -m -d "$4" -s "$3" -c "$2" ${5:+-G "$5"} -- "$1" || return 1
+    # Debian 13's mode of a home, on Debian 12 too: keys and history are nobody else's to read.
+    useradd -m -K HOME_MODE=0700 -d "$4" -s "$3" -c "$2" ${5:+-G "$5"} -- "$1" || return 1
     # The databases are on disk by then; what came from /etc/skel is not.
     find "$4" -xdev -type f -exec sync {} +
 }

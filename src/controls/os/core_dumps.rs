@@ -146,14 +146,14 @@ fn texts<'a>(facts: &'a Facts, main: &'a str, folder: &str) -> Result<Vec<(&'a s
 /// The last hard limit for this domain, and where it stands. `-` is both kinds.
 fn limit<'a>(texts: &[(&'a str, &'a str)], who: &str) -> Option<(&'a str, &'a str)> {
     let lines = texts.iter().flat_map(|(path, text)| text.lines().map(move |line| (*path, line)));
-    let limits = lines.filter_map(|(path, line)| {
+    let mut limits = lines.filter_map(|(path, line)| {
         let line = line.split('#').next().unwrap_or_default();
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [domain, "hard" | "-", "core", value] if domain == who => Some((path, value)),
             _ => None,
         }
     });
-    limits.last()
+    limits.next_back()
 }
 
 #[cfg(test)]
