@@ -280,14 +280,18 @@ impl State<'_> {
         }
     }
 
-    /// The node's own deadline, from its journal and its clock.
+    /// The node's own deadline, from its journal and its clock; the end of an undo, once one began.
     fn take_deadline(&mut self, frames: &[Frame]) {
         let body = |name: &str| {
             frames.iter().find(|frame| frame.name == name).map(|frame| String::from_utf8_lossy(&frame.body))
         };
         let Some(now) = body("now").and_then(|text| text.trim().parse::<i64>().ok()) else { return };
         let entries = journal::parse_all(&body("journal").unwrap_or_default());
-        let last = entries.iter().rev().find_map(|entry| entry.event.deadline().map(|seconds| entry.time + seconds));
+        let end = |entry: &Entry| match entry.event {
+            Event::Undoing { .. } => i64::try_from(UNDO.as_secs()).ok(),
+            _ => entry.event.deadline(),
+        };
+        let last = entries.iter().rev().find_map(|entry| end(entry).map(|seconds| entry.time + seconds));
         if let Some(left) = last.and_then(|end| u64::try_from(end - now).ok()) {
             self.deadline = Instant::now() + Duration::from_secs(left.min(LONGEST_WINDOW));
         }

@@ -214,6 +214,20 @@ async fn a_guard_that_does_better_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_undo_that_takes_longer_than_the_deadline_is_waited_for() {
+    let node = Fake { journal: vec!["1 armed 60"], cut: true, ..Fake::default() };
+    let journal = "1 armed 60\n50 undoing guard\n";
+    let answer = |outcome: &str, now: &str, journal: &str| {
+        Ok(vec![frame("journal", 0, journal), frame("now", 0, now), frame("outcome", 0, outcome)])
+    };
+    node.run.borrow_mut().extend((0..25).map(|_| answer("undoing", "60", journal)));
+    node.run.borrow_mut().push_back(answer("undone", "260", &format!("{journal}260 undone\n")));
+    let began = Instant::now();
+    assert!(matches!(outcome(&node, false).await, Outcome::RolledBack { .. }));
+    assert!(began.elapsed() > Duration::from_secs(90), "the old deadline would have done");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_undo_that_failed_and_fell_silent_is_not_waited_for() {
     let began = Instant::now();
     let node = Fake { journal: vec!["1 armed 60", "3 undoing guard", "4 undo-failed 002 no space"], ..Fake::default() };
