@@ -101,7 +101,7 @@ pub fn order(node: &str, number: u32, commit: u32, manual: bool) -> Order {
             undoes: Vec::new(),
             locked: None,
         },
-        windows: Windows { stage: 60, packages: 120, commit, manual },
+        windows: Windows { stage: 120, packages: 120, commit, manual },
         admins: vec!["ops".into()],
         peers: Vec::new(),
     }

@@ -165,7 +165,7 @@ fn a_cluster_takes_the_firewall_up_one_after_the_other_and_lets_in_who_joins() {
     // Nobody is let in before everybody is guarded and the one before was proved; the one that wrote commits last.
     let [first, second] = ["pve1", "pve2"].map(|node| {
         let at = |line| moment(&lab, node, line);
-        (at(" gate ready 420"), at(" begin 003"), at(" proved firewall"), at(" committed ops"))
+        (at(" gate ready 480"), at(" begin 003"), at(" proved firewall"), at(" committed ops"))
     });
     assert!(first.0.max(second.0) <= first.1 && first.2 <= second.1 && second.3 <= first.3, "{first:?} {second:?}");
     assert_eq!(runs(&lab, "pve3"), 0);
