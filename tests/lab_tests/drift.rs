@@ -92,5 +92,7 @@ fn a_join_is_attributed_to_pve_itself() {
         -e 's/^nodelist {/&\\n  node {\\n    name: pve3\\n    nodeid: 3\\n    quorum_votes: 1\\n    ring0_addr: 192.0.2.3\\n  }/' \
         /etc/pve/corosync.conf >/root/joined && cp /root/joined /etc/pve/corosync.conf && pvecm updatecerts --silent";
     lab.on("pve2", join);
+    let known = || lab.exec("pve1", "grep -q 'config_version: 99' /etc/pve/corosync.conf").status == 0;
+    eventually(std::time::Duration::from_secs(90), "pve1 knows of the third member", known);
     assert_drift(&lab, "ssh.root-login", dropin, "pve", &["the cluster's members or their addresses changed at "]);
 }
