@@ -33,10 +33,10 @@ unit:
 lab-tests: build
 	tests/tools/lab-tests
 
-# Parts of lab-tests by themselves: power cuts (ten minutes of an emulated machine), the tool killed and the link cut
-# at every line of the journal, and twenty lab nodes planned at once.
+# Parts of lab-tests by themselves: power cuts and the kernel's audit trail (twenty minutes of an emulated machine), the
+# tool killed and the link cut at every line of the journal, and twenty lab nodes planned at once.
 vm-tests: prerequisites build
-	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite lab_tests::power
+	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite -- --test-threads=1 lab_tests::power lab_tests::audit
 
 fault-tests: prerequisites build
 	LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite every_step

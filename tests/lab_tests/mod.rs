@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod audit;
 mod bruteforce;
 mod certificates;
 mod cut_call;

@@ -257,7 +257,12 @@ impl Drop for Lab {
             let _ = writeln!(std::io::stderr(), "kept for inspection: LAB_ID={} tests/lab/lab list", self.id);
             return;
         }
-        self.lab(["down", "--all"]);
+        // Nothing may be left of it, and a node that was slow to end is ended by now.
+        let down = self.lab(["down", "--all"]);
+        if down.status != 0 {
+            let _ = writeln!(std::io::stderr(), "{}: down once more, after {}", self.id, down.stderr.trim());
+            self.lab(["down", "--all"]);
+        }
     }
 }
 
