@@ -33,7 +33,7 @@ unit:
 lab-tests: build
 	tests/tools/lab-tests
 
-# Parts of lab-tests by themselves: power cuts and the kernel's audit trail (twenty minutes of an emulated machine), the
+# Parts of lab-tests by themselves: power cuts and the kernel's audit trail (half an hour of emulated machines), the
 # tool killed and the link cut at every line of the journal, and twenty lab nodes planned at once.
 vm-tests: prerequisites build
 	LAB_VM=1 LAB_SIM_BIN=$(CURDIR)/target/debug/pve-sim $(CARGO) test --test suite -- --test-threads=1 lab_tests::power lab_tests::audit
