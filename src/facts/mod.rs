@@ -241,6 +241,13 @@ impl Facts {
         text_of(&self.files, path)
     }
 
+    /// A unit by its full name; one that the node does not have is known too, its `load` being `not-found`. The error says
+    /// to people that systemd's units could not be read, or that the capture does not contain this one.
+    pub fn unit(&self, name: &str) -> Result<&Unit, String> {
+        let units = self.units.required("systemd's units")?;
+        units.get(name).ok_or_else(|| format!("{name}: the capture does not contain it"))
+    }
+
     /// What the cluster's high availability is about; absent where it was never used.
     pub fn ha(&self) -> Reading<HaStatus> {
         self.text("/etc/pve/ha/manager_status").and_then(|text| crate::pve::ha::status(&text))

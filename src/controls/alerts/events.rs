@@ -161,8 +161,7 @@ fn settings(policy: &Policy) -> String {
 }
 
 fn unit(facts: &Facts, evidence: &mut Vec<Evidence>, changes: &mut Vec<Change>) -> Result<(), String> {
-    let units = facts.units.required("systemd's units")?;
-    let unit = units.get(UNIT).ok_or_else(|| format!("{UNIT}: the capture does not contain it"))?;
+    let unit = facts.unit(UNIT)?;
     let on = unit.active == "active" && unit.file_state == "enabled";
     evidence.push(Evidence::new(UNIT, format!("{}, {}", unit.active, unit.file_state), "active, enabled"));
     if !on {

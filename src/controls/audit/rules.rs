@@ -151,8 +151,7 @@ const ACTIVE: (&str, &str) = ("active", "enabled");
 
 /// Active and file state; absent units are `inactive, not-found`.
 fn unit<'a>(facts: &'a Facts, name: &str) -> Result<(&'a str, &'a str), String> {
-    let units = facts.units.required("systemd's units")?;
-    let unit = units.get(name).ok_or_else(|| format!("{name}: the capture does not contain it"))?;
+    let unit = facts.unit(name)?;
     Ok((&unit.active, if unit.load == "not-found" { "not-found" } else { &unit.file_state }))
 }
 

@@ -172,8 +172,7 @@ fn installed(facts: &Facts) -> Result<bool, String> {
 
 /// Active and file state; absent units are `inactive, not-found`.
 fn unit(facts: &Facts) -> Result<(&str, &str), String> {
-    let units = facts.units.required("systemd's units")?;
-    let unit = units.get(UNIT).ok_or_else(|| format!("{UNIT}: the capture does not contain it"))?;
+    let unit = facts.unit(UNIT)?;
     Ok((&unit.active, if unit.load == "not-found" { "not-found" } else { &unit.file_state }))
 }
 

@@ -112,8 +112,7 @@ fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
             By::Nobody => "install a new certificate (cert.custom), or let ACME do it (cert.acme)",
         });
     }
-    let units = facts.units.required("systemd's units")?;
-    let timer = units.get(TIMER).ok_or_else(|| format!("{TIMER}: the capture does not contain it"))?;
+    let timer = facts.unit(TIMER)?;
     evidence.push(Evidence::new(TIMER, format!("{}, {}", timer.active, timer.file_state), "active, enabled"));
     if timer.active != "active" || timer.file_state != "enabled" {
         let action = Action::Unit { unit: TIMER.into(), verb: UnitVerb::EnableNow };

@@ -161,8 +161,7 @@ fn judge(facts: &Facts, policy: &Policy, receiver: &Receiver<'_>) -> Result<Verd
     let state = if missing.is_empty() { "installed".to_owned() } else { format!("{} missing", missing.join(", ")) };
     evidence.push(Evidence::new(format!("packages {}", PACKAGES.join(", ")), state, "installed"));
     let mut changes = files(facts, policy, receiver, &mut evidence)?;
-    let units = facts.units.required("systemd's units")?;
-    let unit = units.get(UNIT).ok_or_else(|| format!("{UNIT}: the capture does not contain it"))?;
+    let unit = facts.unit(UNIT)?;
     let runs = unit.active == "active" && unit.file_state == "enabled";
     evidence.push(Evidence::new(UNIT, format!("{}, {}", unit.active, unit.file_state), "active, enabled"));
     if receiver.authority.is_empty() && facts.file(SYSTEM_CA).certain()?.is_none() {

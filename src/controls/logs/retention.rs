@@ -154,8 +154,7 @@ impl Found {
     }
 
     fn timer(&mut self, facts: &Facts) -> Result<(), String> {
-        let units = facts.units.required("systemd's units")?;
-        let unit = units.get(TIMER).ok_or_else(|| format!("{TIMER}: the capture does not contain it"))?;
+        let unit = facts.unit(TIMER)?;
         if unit.load == "not-found" {
             let source = TIMER.to_owned();
             self.evidence.push(Evidence { source, found: "logrotate is not installed".into(), wanted: None });

@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use crate::change::{Action, Change, FileImage, Stage, UnitVerb};
 use crate::controls::conf::{self, wanted};
 use crate::controls::{Control, Evidence, Meta, Reference, Severity, Verdict};
+use crate::facts::Facts;
 use crate::facts::gather::Request;
-use crate::facts::{Facts, Unit};
 use crate::profile::policy::Policy;
 
 /// The control.
@@ -104,7 +104,7 @@ fn plain(path: &str) -> bool {
 }
 
 fn judge(facts: &Facts, policy: &Policy) -> Result<Verdict, String> {
-    let debians = unit(facts, DEBIANS)?;
+    let debians = facts.unit(DEBIANS)?;
     if debians.active == "active" {
         let found = format!("{}, {}", debians.active, debians.file_state);
         return Ok(Verdict::compliant(vec![Evidence::new(
@@ -187,7 +187,7 @@ fn config(policy: &Policy) -> String {
 }
 
 fn timer(facts: &Facts, evidence: &mut Vec<Evidence>, changes: &mut Vec<Change>) -> Result<(), String> {
-    let timer = unit(facts, TIMER)?;
+    let timer = facts.unit(TIMER)?;
     let on = timer.active == "active" && timer.file_state == "enabled";
     evidence.push(Evidence::new(TIMER, format!("{}, {}", timer.active, timer.file_state), "active, enabled"));
     if !on {
@@ -204,7 +204,7 @@ fn timer(facts: &Facts, evidence: &mut Vec<Evidence>, changes: &mut Vec<Change>)
 fn last(facts: &Facts, policy: &Policy, evidence: &mut Vec<Evidence>) -> Result<Option<String>, String> {
     let look = format!("look at `journalctl -u {SERVICE}`");
     let Some(text) = conf::text(facts, LAST)? else {
-        let failed = unit(facts, SERVICE)?.active == "failed";
+        let failed = facts.unit(SERVICE)?.active == "failed";
         let found = if failed { "none, and the first one failed" } else { "none yet" };
         evidence.push(Evidence { source: "last check".into(), found: found.into(), wanted: None });
         return Ok(failed.then_some(look));
@@ -230,11 +230,6 @@ fn shown(result: &str) -> &str {
         "differences" => "differences, told by mail and in the journal",
         _ => "failed",
     }
-}
-
-fn unit<'a>(facts: &'a Facts, name: &str) -> Result<&'a Unit, String> {
-    let units = facts.units.required("systemd's units")?;
-    units.get(name).ok_or_else(|| format!("{name}: the capture does not contain it"))
 }
 
 fn change(stage: Stage, summary: String, action: Action) -> Change {

@@ -136,9 +136,8 @@ fn timers(
     evidence: &mut Vec<Evidence>,
     changes: &mut Vec<Change>,
 ) -> Result<(), String> {
-    let units = facts.units.required("systemd's units")?;
     for name in TIMERS {
-        let unit = units.get(name).ok_or_else(|| format!("{name}: the capture does not contain it"))?;
+        let unit = facts.unit(name)?;
         let on = unit.active == "active" && unit.file_state == "enabled";
         evidence.push(Evidence::new(name, format!("{}, {}", unit.active, unit.file_state), "active, enabled"));
         if !on && (installed || unit.load != "not-found") {

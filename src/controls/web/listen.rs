@@ -108,8 +108,7 @@ fn addresses(listeners: &[Listener], port: u16) -> String {
 }
 
 fn spiceproxy(facts: &Facts, policy: &Policy, evidence: &mut Vec<Evidence>) -> Result<Vec<Change>, String> {
-    let units = facts.units.required("systemd's units")?;
-    let unit = units.get(SPICEPROXY).ok_or_else(|| format!("{SPICEPROXY}: the capture does not contain it"))?;
+    let unit = facts.unit(SPICEPROXY)?;
     let want = |text: &str| wanted(policy, "web.listen.spiceproxy", text);
     if let Some(user) = spice_user(facts)? {
         evidence.push(Evidence::new(SPICEPROXY, user, want("stays, it is used")));

@@ -69,8 +69,11 @@ fn units_are_matched_by_order_not_by_their_own_name() {
     let units = facts.units.known().unwrap();
     assert_eq!(units["sshd.service"].file_state, "enabled");
     assert_eq!(units["no.service"].load, "not-found");
+    assert_eq!(facts.unit("no.service").unwrap(), &units["no.service"]);
+    assert_eq!(facts.unit("other.service").unwrap_err(), "other.service: the capture does not contain it");
     assert!(reason(&of("units", "asked a\nasked b\nLoadState=loaded\n").units).contains("1 answered"));
-    assert!(reason(&facts_without_systemd().units).contains("Host is down"));
+    let why = facts_without_systemd().unit("ssh.service").unwrap_err();
+    assert!(why.starts_with("systemd's units: ") && why.contains("Host is down"), "{why}");
 }
 
 fn facts_without_systemd() -> Facts {
