@@ -10,6 +10,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod manual;
 pub mod message;
 pub mod permissions;
 pub mod progress;
