@@ -214,6 +214,9 @@ seconds = 900
 [session.umask]
 enabled = true
 umask = "027"
+[session.notice]
+enabled = false
+text = "For authorised users only."
 "#;
 
 pub fn empty_plan() -> crate::plan::Plan {

@@ -6,7 +6,7 @@ use super::lint_access;
 use super::lint_ssh;
 use super::names;
 use super::network;
-use super::policy::Sink;
+use super::policy::{NoticePolicy, Sink};
 
 /// The leaves under judgement.
 pub struct Lint<'a> {
@@ -23,6 +23,7 @@ pub fn lint(leaves: &Leaves, found: &mut Diagnostics) {
     lint.aging();
     lint.lockout();
     lint.umask();
+    lint.notice();
 }
 
 /// Judges what depends on the site's sinks.
@@ -117,6 +118,13 @@ impl<'a> Lint<'a> {
             Some(_) => return,
         };
         self.push(found.at(leaf.at.clone()));
+    }
+
+    fn notice(&mut self) {
+        let Some((text, leaf)) = self.text("session.notice.text") else { return };
+        if let Some(problem) = NoticePolicy::problem(text) {
+            self.push(Diagnostic::error(problem).at(leaf.at.clone()));
+        }
     }
 
     /// Networks in a profile.

@@ -15,6 +15,19 @@ pub fn parse(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The text with this key set: at its last line, which counted, else at the end. Every other line stays byte for byte.
+pub fn set(text: &str, key: &str, value: &str) -> String {
+    let names =
+        |line: &str| !line.trim_start().starts_with('#') && line.split_once(':').is_some_and(|(k, _)| k.trim() == key);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let set = format!("{key}: {value}");
+    match lines.iter().rposition(|line| names(line)) {
+        Some(at) => lines[at] = set,
+        None => lines.push(set),
+    }
+    lines.join("\n") + "\n"
+}
+
 /// The `network` of a `migration` or `replication` property string, e.g. `type=secure,network=10.0.0.0/24`. A network
 /// that cannot be parsed is an error: peers may come from there.
 pub fn network(property: &str) -> Result<Option<IpNet>, String> {
@@ -52,7 +65,28 @@ mod tests {
         assert!(parse("# migration: network=10.0.0.0/8\n").is_empty());
     }
 
+    #[test]
+    fn a_key_is_set_where_it_stands_or_at_the_end() {
+        assert_eq!(set("", "console", "html5"), "console: html5\n");
+        let text = "#console: a note\n\nconsole: vv\nkeyboard: de\n console :xtermjs\n";
+        assert_eq!(set(text, "console", "html5"), "#console: a note\n\nconsole: vv\nkeyboard: de\nconsole: html5\n");
+        assert_eq!(set("keyboard: de", "console", "html5"), "keyboard: de\nconsole: html5\n");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_set_is_read_back_and_nothing_else_changes(
+            lines in prop::collection::vec("(#|)[a-z]{0,3} ?:? ?[a-z:=,]{0,6}", 0..8),
+            value in "[A-Za-z0-9+/]{1,20}={0,2}",
+        ) {
+            let text = lines.join("\n");
+            let mut wanted = parse(&text);
+            wanted.insert("ab".into(), value.clone());
+            let once = set(&text, "ab", &value);
+            prop_assert_eq!(parse(&once), wanted);
+            prop_assert_eq!(set(&once, "ab", &value), once);
+        }
+
         #[test]
         fn arbitrary_text_does_not_panic(text in "\\PC*") {
             for value in parse(&text).values() {

@@ -91,6 +91,27 @@ fn ssh_crypto() {
 }
 
 #[test]
+fn ssh_banner() {
+    three_states("ssh.banner", Facts::cluster_of_three(), &policy("strict"), |facts| {
+        facts.files.insert("/etc/issue.net".into(), refused());
+    });
+}
+
+#[test]
+fn session_notice() {
+    three_states("session.notice", Facts::fresh_pve9(), &policy("strict"), |facts| {
+        facts.files.insert("/etc/issue.d/pve-harden.issue".into(), refused());
+    });
+}
+
+#[test]
+fn web_consent() {
+    three_states("web.consent", Facts::fresh_pve9(), &policy("strict"), |facts| {
+        facts.files.insert("/etc/pve/datacenter.cfg".into(), refused());
+    });
+}
+
+#[test]
 fn accounts_admin() {
     three_states("accounts.admin", Facts::fresh_pve9(), &policy("baseline"), |facts| facts.accounts.shadow = refused());
 }

@@ -9,6 +9,7 @@ mod catalogue;
 mod cert;
 mod fixtures;
 mod model;
+mod notice;
 mod os;
 mod scale;
 mod show;

@@ -20,6 +20,7 @@ mod input;
 mod integrity;
 mod logs;
 mod names;
+mod notice;
 mod packages;
 mod passwords;
 mod people;

@@ -24,14 +24,19 @@ fn judge(control: &dyn SshControl, facts: &Facts, policy: &Policy) -> Result<Ver
     let cases = node.cases()?;
     let target = Target::new(&node, &cases)?;
     let Findings { mut evidence, wrong } = findings(control, &node, &cases)?;
+    let (file, file_change) = control.named_file(&node)?.unzip();
+    evidence.extend(file);
+    let mut changes: Vec<_> = file_change.flatten().into_iter().collect();
     if wrong.is_empty() && !target.differs(control) && !target.lacks_include() {
         evidence.extend(stricter(control, &target));
-        return Ok(Verdict::compliant(evidence));
+        return Ok(Verdict::outcome(changes, None, evidence));
     }
     evidence.extend(describe_files(control, &target));
     let beaten = beaten(&wrong, &target, facts);
-    let changes = if target.has_changes() { target.changes(control.meta().id) } else { Vec::new() };
-    let advice = advice(&beaten, changes.is_empty());
+    let advice = advice(&beaten, !target.has_changes());
+    if target.has_changes() {
+        changes.extend(target.changes(control.meta().id));
+    }
     Ok(Verdict { status: Status::Differs { changes, advice }, evidence })
 }
 

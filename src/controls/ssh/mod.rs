@@ -4,6 +4,7 @@
 //! ([`SshControl::section`]). The rest is shared: the drop-in is rendered from the sections of all controls of the
 //! run, so that each of them emits the same file change.
 
+mod banner;
 mod crypto;
 mod dropin;
 mod forwarding;
@@ -20,6 +21,7 @@ mod target;
 mod tests;
 mod want;
 
+pub use banner::BANNER;
 pub use crypto::CRYPTO;
 pub use forwarding::FORWARDING;
 pub use keys::KEYS;
@@ -27,7 +29,8 @@ pub use limits::LIMITS;
 pub use password_auth::PASSWORD_AUTH;
 pub use root_login::ROOT_LOGIN;
 
-use crate::controls::{Control, Meta, Status, Verdict};
+use crate::change::Change;
+use crate::controls::{Control, Evidence, Meta, Status, Verdict};
 use crate::facts::{Facts, SshdCase};
 use crate::profile::policy::Policy;
 
@@ -57,6 +60,12 @@ trait SshControl: Sync {
     fn reads(&self) -> &'static [&'static str] {
         &[]
     }
+
+    /// A file that the lines name: what was found there, and what puts it right. Fails when that cannot be told.
+    fn named_file(&self, node: &Node) -> Result<Option<(Evidence, Option<Change>)>, String> {
+        let _ = node;
+        Ok(None)
+    }
 }
 
 /// An SSH control as the catalogue sees it.
@@ -82,7 +91,7 @@ impl Control for Ssh {
 }
 
 /// Every SSH control, in the order of the catalogue and of the drop-in.
-const FAMILY: [&dyn SshControl; 5] = [ROOT_LOGIN.0, PASSWORD_AUTH.0, LIMITS.0, FORWARDING.0, CRYPTO.0];
+const FAMILY: [&dyn SshControl; 6] = [ROOT_LOGIN.0, PASSWORD_AUTH.0, LIMITS.0, FORWARDING.0, CRYPTO.0, BANNER.0];
 
 /// Their ids.
 fn ids() -> Vec<&'static str> {

@@ -4,6 +4,7 @@
 //! both emit the same file change.
 
 mod allow_from;
+mod consent;
 mod file;
 mod listen;
 #[cfg(test)]
@@ -11,5 +12,6 @@ mod tests;
 mod tls;
 
 pub use allow_from::ALLOW_FROM;
+pub use consent::CONSENT;
 pub use listen::LISTEN;
 pub use tls::{TLS, questions};

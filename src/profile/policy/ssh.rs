@@ -20,6 +20,16 @@ pub struct SshPolicy {
     pub crypto: CryptoPolicy,
     /// Keys that let people in.
     pub keys: KeysPolicy,
+    /// A notice before the login.
+    pub banner: BannerPolicy,
+}
+
+/// `[ssh.banner]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BannerPolicy {
+    /// Part of the policy: sshd shows the text of `session.notice` to everybody but cluster peers.
+    pub enabled: bool,
 }
 
 /// `[ssh.keys]`.

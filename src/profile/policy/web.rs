@@ -14,6 +14,16 @@ pub struct WebPolicy {
     pub tls: WebTls,
     /// Listening addresses.
     pub listen: WebListen,
+    /// A notice before the login.
+    pub consent: WebConsent,
+}
+
+/// `[web.consent]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WebConsent {
+    /// Part of the policy: the web interface shows the text of `session.notice`, once for the whole cluster.
+    pub enabled: bool,
 }
 
 /// `[web.allow-from]`.

@@ -64,6 +64,18 @@ fn peers_of_a_cluster_keep_keys_and_what_migration_needs() {
 }
 
 #[test]
+fn everybody_but_peers_sees_the_banner() {
+    let Some(mut node) = Node::clustered() else { return };
+    node.settle();
+    for case in [OUTSIDE, OPS, OTHER, "user=ops,host=x,addr=10.77.0.3"] {
+        assert_eq!(node.value(case, "banner"), "/etc/issue.net", "{case}");
+    }
+    for address in node.base.peer_addresses() {
+        assert_eq!(node.value(&format!("user=root,host={address},addr={address}"), "banner"), "none", "{address}");
+    }
+}
+
+#[test]
 fn the_rewriting_of_a_cluster_join_does_not_open_root() {
     let Some(mut node) = Node::clustered() else { return };
     node.sshd.main = ISO.replace("PermitRootLogin yes", "#PermitRootLogin prohibit-password");
@@ -142,10 +154,10 @@ fn files_that_are_read_later_cannot_open_a_door() {
 #[test]
 fn a_file_that_is_read_later_keeps_its_own_settings() {
     let Some(mut node) = Node::clustered() else { return };
-    node.sshd.dropins.insert("50-local.conf".into(), "UseDNS yes\nBanner /etc/issue.net\n".into());
+    node.sshd.dropins.insert("50-local.conf".into(), "UseDNS yes\nVersionAddendum Debian\n".into());
     node.settle();
     assert_eq!(node.value(OUTSIDE, "usedns"), "yes");
-    assert_eq!(node.value(PEER, "banner"), "/etc/issue.net");
+    assert_eq!(node.value(PEER, "versionaddendum"), "Debian");
     assert_eq!(node.value(OTHER, "printmotd"), "no");
 }
 

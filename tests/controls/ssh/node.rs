@@ -87,7 +87,11 @@ impl Node {
                         let same = !written.contains(&file.path) || before == Some(content);
                         assert!(same, "{id} wants another drop-in than the control before it");
                     }
-                    None => self.sshd.main = content,
+                    None if file.path == MAIN => self.sshd.main = content,
+                    None => {
+                        let fact = regular(file.after.as_ref().unwrap());
+                        self.base.files.insert(file.path.clone(), Reading::Known(fact));
+                    }
                 }
                 written.insert(file.path.clone());
                 if let Some(Validate::Sshd { expect }) = &file.validate {
