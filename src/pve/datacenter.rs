@@ -19,13 +19,14 @@ pub fn parse(text: &str) -> BTreeMap<String, String> {
 pub fn set(text: &str, key: &str, value: &str) -> String {
     let names =
         |line: &str| !line.trim_start().starts_with('#') && line.split_once(':').is_some_and(|(k, _)| k.trim() == key);
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let set = format!("{key}: {value}");
+    let line = format!("{key}: {value}\n");
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     match lines.iter().rposition(|line| names(line)) {
-        Some(at) => lines[at] = set,
-        None => lines.push(set),
+        Some(at) => lines[at] = &line,
+        None if text.is_empty() || text.ends_with('\n') => lines.push(&line),
+        None => lines.extend(["\n", &line]),
     }
-    lines.join("\n") + "\n"
+    lines.concat()
 }
 
 /// The `network` of a `migration` or `replication` property string, e.g. `type=secure,network=10.0.0.0/24`. A network
@@ -71,6 +72,7 @@ mod tests {
         let text = "#console: a note\n\nconsole: vv\nkeyboard: de\n console :xtermjs\n";
         assert_eq!(set(text, "console", "html5"), "#console: a note\n\nconsole: vv\nkeyboard: de\nconsole: html5\n");
         assert_eq!(set("keyboard: de", "console", "html5"), "keyboard: de\nconsole: html5\n");
+        assert_eq!(set("a: b\r\nconsole: vv\r\n", "console", "html5"), "a: b\r\nconsole: html5\n");
     }
 
     proptest! {
