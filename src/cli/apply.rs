@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::args::{Apply, Confirm, PlanFormat};
+use super::committed::Committed;
 use super::connect::{Connector, Node, reason_given};
 use super::fleet;
 use super::nodes::{self, Reached};
@@ -111,9 +112,10 @@ async fn planned(
             let done = seen.last.filter(|last| last.digests == policy.digests);
             let policy = policy.clone();
             let tokens = tokens.remove(&place).unwrap_or_default();
+            let committed = Committed::default();
             ready.insert(
                 place,
-                Ready { node, plan, policy, cluster, done, part, is_admitted, login, sudo: None, tokens },
+                Ready { node, plan, policy, cluster, done, part, is_admitted, login, sudo: None, tokens, committed },
             );
             judged
         });

@@ -5,6 +5,7 @@ mod apply;
 pub mod args;
 mod capture;
 mod check;
+mod committed;
 mod completions;
 pub mod connect;
 mod enroll;

@@ -1,6 +1,7 @@
 //! `pve-harden rollback HOST [RUN]`: takes committed runs back, newest first, inside a commit window of its own.
 
 use super::args::Rollback;
+use super::committed::Committed;
 use super::connect::{Connector, reason_given};
 use super::output::Output;
 use super::run::{self, Intent};
@@ -46,8 +47,8 @@ pub async fn run(args: Rollback, output: Output) -> Result<u8> {
     };
     let order = run::order(&policy, &node.facts, node.connection.user(), &intent)?;
     let program = bundle::rollback_program(&order, &chosen.steps, args.force)?;
-    let stop = run::Stop::listen();
-    let way = run::Way { stages: &[], login: Login::Anybody, sudo: None, web: true, stop: &stop };
+    let (stop, before) = (run::Stop::listen(), Committed::default());
+    let way = run::Way { stages: &[], login: Login::Anybody, sudo: None, web: true, stop: &stop, before: &before };
     let result = run::drive(&connector, &node, &policy, &program, &order, way).await;
     connector.tell(&name, What::Finished);
     let _ = node.connection.close().await;

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::args::{Apply, PlanFormat};
+use super::committed::Committed;
 use super::connect::{Connector, Node};
 use super::output::Output;
 use super::{run, together};
@@ -52,12 +53,19 @@ pub struct Ready {
     pub sudo: Option<Secret>,
     /// What is made once everything else is confirmed.
     pub tokens: Vec<NewToken>,
+    /// What was confirmed there already.
+    pub committed: Committed,
 }
 
 impl Ready {
     /// What became of it.
     pub fn result(&self, outcome: &'static str, exit_code: u8) -> NodeResult {
         NodeResult { node: self.plan.node.clone(), outcome, run: None, tokens: Vec::new(), exit_code }
+    }
+
+    /// The error of something that changed nothing: it says in which state the runs before left the node.
+    pub fn untouched(&self, error: Error) -> Error {
+        self.committed.untouched(error, &self.plan.node)
     }
 }
 
@@ -185,10 +193,9 @@ fn members_of<'r>(
 impl Prepared {
     /// A later run has a later id.
     fn renew(&mut self) -> Result<(), (String, Error)> {
-        let name = self.ready.plan.node.clone();
         let renewed = run::renewed(&self.order)
             .and_then(|order| Ok((bundle::program(&self.filled, &order)?, order)))
-            .map_err(|error| (name.clone(), error.untouched(&name)));
+            .map_err(|error| (self.ready.plan.node.clone(), self.ready.untouched(error)));
         let (program, order) = renewed?;
         self.program = program;
         self.order = order;
@@ -217,12 +224,13 @@ impl Rollout<'_> {
                     running.push(Box::pin(carry_out(connector, place, prepared, stop, single)));
                 }
             }
-            let Some(Ended { place, ready, result }) = running.next().await else { break };
+            let Some(Ended { place, mut ready, result }) = running.next().await else { break };
             rolling.ended(place, result.is_ok());
             let code = result.as_ref().err().map_or(0, |error| error.kind.exit_code());
             let node_result = ready.result(if code == 0 { "committed" } else { "failed" }, code);
             match result {
                 Ok(run) => {
+                    ready.committed.run = Some(run.clone());
                     if self.args.format == PlanFormat::Text {
                         // A reader that went away does not undo what was done.
                         let _ = output.result(&applied(&ready.plan.node, &run));
@@ -265,16 +273,12 @@ async fn left(
         Some((node, _)) if !stop.came() => format!("{node} before did not end as wanted"),
         _ => "interrupted".to_owned(),
     };
-    let has_part = |place: &usize| results.get(place).is_some_and(|result| result.outcome == "committed");
-    let names = |with_part: bool| {
-        let those = prepared.iter().filter(|(place, _)| has_part(place) == with_part);
-        those.map(|(_, prepared)| prepared.ready.plan.node.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    for (with_part, nothing) in [(false, "nothing"), (true, "nothing but the cluster's firewall")] {
-        let names = names(with_part);
-        if !names.is_empty() {
-            output.say(&format!("{nothing} was changed on {names}: {why}"));
-        }
+    let mut alike: BTreeMap<&Committed, Vec<&str>> = BTreeMap::new();
+    for Prepared { ready, .. } in prepared.values() {
+        alike.entry(&ready.committed).or_default().push(&ready.plan.node);
+    }
+    for (committed, names) in alike {
+        output.say(&format!("{}: {why}", committed.state(&names.join(", "))));
     }
     for (place, Prepared { ready, .. }) in prepared {
         // A part in the cluster's firewall that failed says more.
@@ -300,7 +304,7 @@ async fn carry_out(connector: &Connector, place: usize, prepared: Prepared, stop
         let web = if single { None } else { allowed(&ready).await? };
         let stages: Vec<_> = ready.plan.changes.iter().map(|change| change.stage).collect();
         let proves_web = ready.plan.proofs.contains(&Proof::WebInterface);
-        let way = run::Way { stages: &stages, login, sudo, web: proves_web, stop };
+        let way = run::Way { stages: &stages, login, sudo, web: proves_web, stop, before: &ready.committed };
         run::drive(connector, &ready.node, &ready.policy, &program, &order, way).await?;
         match web {
             Some(web) => settled(connector, &ready, web, &order.meta.id, stop).await,
@@ -318,7 +322,7 @@ pub async fn revive(connector: &Connector, ready: &mut Ready) -> Result<()> {
     }
     let (target, credentials) = connector.login(&ready.policy.host, ready.node.connection.user(), Methods::default());
     let opened = transport::Connection::open(&target, &credentials, connector.operator()).await;
-    ready.node.connection = opened.map_err(|error| Error::from(error).untouched(&ready.plan.node))?;
+    ready.node.connection = opened.map_err(|error| ready.untouched(error.into()))?;
     Ok(())
 }
 
@@ -326,11 +330,10 @@ pub async fn revive(connector: &Connector, ready: &mut Ready) -> Result<()> {
 /// standalone node.
 pub async fn allowed(ready: &Ready) -> Result<Option<bool>> {
     let Some(cluster) = &ready.cluster else { return Ok(None) };
-    let name = &ready.plan.node;
     let frames = ready.node.connection.run(&question(), Limits::default()).await;
-    let standing = standing::parse(&gather::capture(frames.map_err(|error| Error::from(error).untouched(name))?));
+    let standing = standing::parse(&gather::capture(frames.map_err(|error| ready.untouched(error.into()))?));
     match hold::now(&standing, cluster, &ready.node.operator) {
-        Some(refusal) => Err(Error::msg(Kind::Refused, refusal.reason).untouched(name).hint(refusal.way_out)),
+        Some(refusal) => Err(ready.untouched(Error::msg(Kind::Refused, refusal.reason)).hint(refusal.way_out)),
         None => Ok(Some(standing.web.known() == Some(&true))),
     }
 }

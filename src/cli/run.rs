@@ -8,6 +8,7 @@ use jiff::ToSpan as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::committed::Committed;
 use super::connect::{Connector, Node};
 use super::terminal::Terminal;
 use crate::apply::SshNode;
@@ -222,6 +223,8 @@ pub struct Way<'a> {
     pub web: bool,
     /// Whether the operator wants out.
     pub stop: &'a Stop,
+    /// What this command confirmed on the node before.
+    pub before: &'a Committed,
 }
 
 /// Drives the run and turns its outcome into a result.
@@ -231,7 +234,7 @@ pub async fn drive(
     policy: &Policy,
     program: &Program,
     order: &Order,
-    Way { stages, login, sudo, web, stop }: Way<'_>,
+    Way { stages, login, sudo, web, stop, before }: Way<'_>,
 ) -> Result<()> {
     let run = Run { id: order.meta.id.clone(), login, manual: order.windows.manual, web };
     let ways = ways(connector, node, policy, &run.login, sudo);
@@ -239,7 +242,7 @@ pub async fn drive(
     let outcome = Box::pin(engine::drive(&ways, program, &run, stop.clone().wait(), |entry| teller.tell(entry))).await;
     match outcome {
         Outcome::Committed => Ok(()),
-        other => Err(failure(other, &policy.host.name, &order.meta.id)),
+        other => Err(failure(other, before, &policy.host.name, &order.meta.id)),
     }
 }
 
@@ -281,8 +284,8 @@ fn candidates(
     found
 }
 
-/// What an outcome other than a commit means.
-pub fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
+/// What an outcome other than a commit means, on a node on which this command confirmed something before.
+pub fn failure(outcome: Outcome, before: &Committed, node: &str, id: &str) -> Error {
     match outcome {
         Outcome::Refused { word, why } => {
             let kind = match word.as_str() {
@@ -291,8 +294,8 @@ pub fn failure(outcome: Outcome, node: &str, id: &str) -> Error {
                 "lost" => Kind::Unreachable,
                 _ => Kind::Refused,
             };
-            let error = Error::msg(kind, if word == "changed" { format!("changed since the run: {why}") } else { why });
-            let error = error.untouched(node);
+            let why = if word == "changed" { format!("changed since the run: {why}") } else { why };
+            let error = before.untouched(Error::msg(kind, why), node);
             match word.as_str() {
                 "changed" => error.hint("look at these files, then run the same command with --force"),
                 "simulator" => error.hint(

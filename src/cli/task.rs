@@ -1,5 +1,6 @@
 //! One plan on one node that a verb made, not a profile: shown, asked for, carried out like any run.
 
+use super::committed::Committed;
 use super::connect::{Connector, Node};
 use super::output::Output;
 use super::run::{self, Intent};
@@ -72,7 +73,7 @@ pub async fn carry_out(
     let stages: Vec<Stage> = plan.changes.iter().map(|change| change.stage).collect();
     let stop = run::Stop::listen();
     let web = plan.proofs.contains(&Proof::WebInterface);
-    let way = run::Way { stages: &stages, login, sudo: None, web, stop: &stop };
+    let way = run::Way { stages: &stages, login, sudo: None, web, stop: &stop, before: &Committed::default() };
     run::drive(connector, node, policy, &program, &order, way).await?;
     Ok(order.meta.id)
 }

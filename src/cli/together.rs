@@ -133,6 +133,10 @@ impl Round<'_> {
     async fn prepared(&self, ready: &mut Ready, members: usize) -> Result<(Order, crate::transport::Program)> {
         rolling::revive(self.connector, ready).await?;
         rolling::allowed(ready).await?;
+        self.part(ready, members).map_err(|error| ready.untouched(error))
+    }
+
+    fn part(&self, ready: &Ready, members: usize) -> Result<(Order, crate::transport::Program)> {
         let part = ready.part.as_ref().ok_or_else(|| Error::msg(Kind::Internal, "a member without a part"))?;
         let intent = Intent {
             verb: "apply",
@@ -206,6 +210,7 @@ impl Round<'_> {
             let (name, id) = (ready.plan.node.clone(), order.meta.id);
             match outcome {
                 Outcome::Committed => {
+                    ready.committed.firewall = true;
                     if self.args.format == PlanFormat::Text {
                         // A reader that went away does not undo what was done.
                         let _ = self.output.result(&rolling::applied(&name, &id));
@@ -213,7 +218,7 @@ impl Round<'_> {
                     results.insert(place, NodeResult { run: Some(id), ..ready.result("committed", 0) });
                 }
                 other => {
-                    let error = run::failure(other, &name, &id);
+                    let error = run::failure(other, &ready.committed, &name, &id);
                     results.insert(place, ready.result("failed", error.kind.exit_code()));
                     failed.push((name, error));
                 }
