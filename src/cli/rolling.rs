@@ -243,7 +243,8 @@ impl Rollout<'_> {
                 }
                 Err(error) => {
                     failed.push((ready.plan.node.clone(), error));
-                    results.insert(place, node_result);
+                    let run = results.remove(&place).and_then(|before| before.run);
+                    results.insert(place, NodeResult { run, ..node_result });
                 }
             }
             farewell(connector, ready).await;

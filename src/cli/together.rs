@@ -219,7 +219,8 @@ impl Round<'_> {
                 }
                 other => {
                     let error = run::failure(other, &ready.committed, &name, &id);
-                    results.insert(place, ready.result("failed", error.kind.exit_code()));
+                    let run = results.remove(&place).and_then(|before| before.run);
+                    results.insert(place, NodeResult { run, ..ready.result("failed", error.kind.exit_code()) });
                     failed.push((name, error));
                 }
             }

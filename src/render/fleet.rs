@@ -115,6 +115,8 @@ pub fn outcomes(report: &Report, results: &BTreeMap<usize, NodeResult>, palette:
 fn outcome(judged: &Judged, result: &NodeResult) -> (Tone, &'static str, String) {
     let run = result.run.as_ref().map(|run| format!("run {run}")).unwrap_or_default();
     let steps = judged.plan.changes.len();
+    let untouched =
+        if run.is_empty() { "nothing was changed".into() } else { format!("nothing was changed after {run}") };
     match (result.outcome, result.exit_code) {
         ("committed", code) => {
             let done = format!("{steps} change{}", if steps == 1 { "" } else { "s" });
@@ -125,12 +127,13 @@ fn outcome(judged: &Judged, result: &NodeResult) -> (Tone, &'static str, String)
             }
         }
         ("nothing-to-do", _) => (Tone::Good, "nothing to do", run),
-        ("not-begun", _) if run.is_empty() => (Tone::Warn, "not begun", "nothing was changed".into()),
+        ("not-begun", _) if run.is_empty() => (Tone::Warn, "not begun", untouched),
         ("not-begun", _) => (Tone::Warn, "not begun", format!("nothing but the cluster's firewall was changed, {run}")),
-        ("refused", _) | (_, 4) => (Tone::Bad, "refused", "nothing was changed".into()),
-        (_, 5) => (Tone::Bad, "rolled back", "as it was before".into()),
+        ("refused", _) | (_, 4) => (Tone::Bad, "refused", untouched),
+        (_, 5) if run.is_empty() => (Tone::Bad, "rolled back", "as it was before".into()),
+        (_, 5) => (Tone::Bad, "rolled back", format!("as it was after {run}")),
         (_, 6) => (Tone::Bad, "needs hands", "see below".into()),
-        _ => (Tone::Bad, "failed", "nothing was changed".into()),
+        _ => (Tone::Bad, "failed", untouched),
     }
 }
 
@@ -195,6 +198,24 @@ mod tests {
           node3 (node3.example, PVE 9.1.2), node4 (node4.example, PVE 9.1.2),
           node5 (node5.example, PVE 9.1.2)
         ");
+    }
+
+    #[test]
+    fn a_run_confirmed_before_is_not_passed_over_in_silence() {
+        let judged = node("pve1", vec![]).result.unwrap();
+        let more = |code, run: Option<&str>| {
+            let run = run.map(str::to_owned);
+            let (node, tokens) = ("pve1".to_owned(), Vec::new());
+            outcome(&judged, &NodeResult { node, outcome: "failed", run, tokens, exit_code: code }).2
+        };
+        for (code, without, with) in [
+            (3, "nothing was changed", "nothing was changed after run 7"),
+            (4, "nothing was changed", "nothing was changed after run 7"),
+            (5, "as it was before", "as it was after run 7"),
+            (6, "see below", "see below"),
+        ] {
+            assert_eq!((more(code, None), more(code, Some("7"))), (without.into(), with.into()), "{code}");
+        }
     }
 
     #[test]

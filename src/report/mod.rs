@@ -84,7 +84,7 @@ pub struct NodeResult {
     pub node: String,
     /// committed, failed, refused, nothing-to-do, not-begun.
     pub outcome: &'static str,
-    /// Id of the committed run.
+    /// Id of the newest committed run; of a node that failed or was not begun, the one before that.
     pub run: Option<String>,
     /// Tokens that were made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
