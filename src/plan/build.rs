@@ -167,7 +167,10 @@ pub(super) fn expectation(facts: &Facts, path: &str) -> Result<Expect, String> {
     match &fact.kind {
         FileKind::Directory => Ok(Expect::Directory { mode, owner, group }),
         FileKind::Regular => {
-            let digest = fact.digest.clone().ok_or_else(|| format!("{path}: its content was not read"))?;
+            let digest = fact
+                .digest
+                .clone()
+                .ok_or_else(|| format!("{path}: its content was not read: it is too large, or not text in UTF-8"))?;
             Ok(Expect::File { digest, mode, owner, group })
         }
         FileKind::Symlink(target) => Err(format!("{path} is a symbolic link to {target}, which is never replaced")),

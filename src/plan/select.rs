@@ -78,6 +78,12 @@ impl Selection {
         let Some(ids) = &self.ids else {
             return Err(Error::msg(Kind::Usage, "the profile enables no control of this level"));
         };
+        if let Some(level) = self.level
+            && CATALOGUE.iter().any(|control| self.contains(control.meta().id) && control.enabled(policy))
+        {
+            let why = format!("every control that is asked for is above level {level}");
+            return Err(Error::msg(Kind::Usage, why).hint("leave --level out, or give a higher one"));
+        }
         let names = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
         Err(Error::msg(Kind::Usage, format!("the profile does not enable {names}"))
             .hint("set `enabled = true` in a profile of your own, or see `pve-harden profile show`"))

@@ -7,18 +7,20 @@ use ipnet::IpNet;
 /// Top-level keys of datacenter.cfg; the last of a repeated key counts, as in PVE's parser. Lines above the first key
 /// that start with `#` are the datacenter's description.
 pub fn parse(text: &str) -> BTreeMap<String, String> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .filter_map(|line| line.split_once(':'))
-        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-        .filter(|(key, _)| !key.is_empty() && !key.contains(char::is_whitespace))
-        .collect()
+    text.lines().filter_map(setting).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Key and value of a line, as `^(\S+?):\s*(.*)$` takes them; PVE passes over `key : value` (pve-common, JSONSchema.pm
+/// `parse_config`).
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let (key, value) = line.split_once(':').filter(|_| !line.starts_with('#'))?;
+    (!key.is_empty() && !key.contains(char::is_whitespace)).then(|| (key, value.trim()))
 }
 
 /// The text with this key set: at its last line, which counted, else at the end. Every other line stays byte for byte.
 pub fn set(text: &str, key: &str, value: &str) -> String {
-    let names =
-        |line: &str| !line.trim_start().starts_with('#') && line.split_once(':').is_some_and(|(k, _)| k.trim() == key);
+    let names = |line: &str| setting(line).is_some_and(|(name, _)| name == key);
     let line = format!("{key}: {value}\n");
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     match lines.iter().rposition(|line| names(line)) {
@@ -69,8 +71,12 @@ mod tests {
     #[test]
     fn a_key_is_set_where_it_stands_or_at_the_end() {
         assert_eq!(set("", "console", "html5"), "console: html5\n");
-        let text = "#console: a note\n\nconsole: vv\nkeyboard: de\n console :xtermjs\n";
-        assert_eq!(set(text, "console", "html5"), "#console: a note\n\nconsole: vv\nkeyboard: de\nconsole: html5\n");
+        let text = "#console: a note\n\nconsole: vv\nkeyboard: de\n console:xtermjs\nconsole : vv\n";
+        assert_eq!(
+            set(text, "console", "html5"),
+            "#console: a note\n\nconsole: vv\nkeyboard: de\nconsole: html5\nconsole : vv\n"
+        );
+        assert_eq!(parse(text)["console"], "xtermjs");
         assert_eq!(set("keyboard: de", "console", "html5"), "keyboard: de\nconsole: html5\n");
         assert_eq!(set("a: b\r\nconsole: vv\r\n", "console", "html5"), "a: b\r\nconsole: html5\n");
     }

@@ -209,12 +209,15 @@ fn framework(view: &View, document: &Document, palette: Palette) -> String {
             let _ = writeln!(text, "      {}", palette.paint(Tone::Faint, &format!("by {}", answers.join(", "))));
         }
         let nodes: Vec<String> =
-            one.nodes.iter().map(|node| format!("{}: {}", sanitize::line(&node.node), node.status.word())).collect();
+            one.nodes.iter().map(|node| format!("{}: {}", sanitize::line(&node.node), node.words())).collect();
         if !nodes.is_empty() {
             let _ = writeln!(text, "      {}", nodes.join(", "));
         }
         if let Some(outside) = &one.outside {
             let _ = writeln!(text, "      outside: {outside}");
+        }
+        if let Some(note) = &one.note {
+            let _ = writeln!(text, "      note: {note}");
         }
     }
     let count = |wanted| view.requirements.iter().filter(|one| one.coverage == wanted).count();

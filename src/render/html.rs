@@ -14,7 +14,7 @@ use super::{explain, permissions};
 use crate::access::matrix::{Account, Kind};
 use crate::plan::drift::Drift;
 use crate::report::document::{Control, Document, Explained, FixedBy, Node, State, WaiverEntry, WaiverState};
-use crate::report::framework::View;
+use crate::report::framework::{Requirement, View};
 use crate::sanitize;
 
 const STYLE: &str = include_str!("html.css");
@@ -259,25 +259,32 @@ fn framework(view: &View) -> Markup {
             h2 { (view.title) }
             p.faint { "Sources: " (view.source) }
             div.scroll {
-                table {
-                    thead { tr { th { "requirement" } th { "coverage" } th { "by" } th { "nodes" } th { "outside" } } }
+                table.requirements {
+                    thead { tr { th { "requirement" } th { "coverage" } th { "by" } th { "nodes" } th { "outside, or how" } } }
                     tbody {
                         @for one in &view.requirements {
                             tr {
                                 td { b { (one.id) } " " (one.title) }
-                                td { (covers(one.coverage).0) }
-                                td {
+                                td data-label="coverage" { (covers(one.coverage).0) }
+                                td data-label="by" {
                                     @for id in &one.controls { code { (id) } " " }
                                     @for command in &one.commands { code { "pve-harden " (command) } " " }
                                 }
-                                td { @for node in &one.nodes { p { (line(&node.node)) ": " (node.status.word()) } } }
-                                td { (one.outside.as_deref().unwrap_or_default()) }
+                                td data-label="nodes" { @for node in &one.nodes { p { (line(&node.node)) ": " (node.words()) } } }
+                                (rest(one))
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+fn rest(one: &Requirement) -> Markup {
+    html! {
+        @if let Some(outside) = &one.outside { td data-label="outside" { (outside) } }
+        @else { td data-label="note" { (one.note.as_deref().unwrap_or_default()) } }
     }
 }
 

@@ -6,7 +6,7 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use super::check::{covers, worst_first};
 use super::explain;
 use crate::report::document::{Control, Document, Node, State, WaiverEntry, WaiverState};
-use crate::report::framework::{Covers, Requirement, View};
+use crate::report::framework::{Covers, NodeStanding, Requirement, View};
 use crate::sanitize;
 
 /// What became of a case.
@@ -117,7 +117,8 @@ fn cases<'a>(node: &'a Node, document: &Document) -> Vec<Case<'a>> {
     cases
 }
 
-/// A case per requirement: the worst of its controls; what no control of this node answers is skipped, never passed.
+/// A case per requirement: the worst of its controls; what is not answered, or only by some of its controls, is skipped,
+/// never passed.
 fn rows<'a>(node: &Node, view: &'a View, document: &Document) -> Vec<Case<'a>> {
     let class = format!("{}.{}", node.node, view.name);
     let row = |one: &'a Requirement| {
@@ -135,6 +136,14 @@ fn rows<'a>(node: &Node, view: &'a View, document: &Document) -> Vec<Case<'a>> {
                 Outcome { element: Some("skipped"), kind: "", message: format!("{}: {why}", covers(one.coverage).0) }
             },
             |(Outcome { element, message, .. }, control)| {
+                let gap = one.nodes.iter().find(|at| at.node == node.node).and_then(NodeStanding::gap);
+                if let (None, Some(gap)) = (element, gap) {
+                    return Outcome {
+                        element: Some("skipped"),
+                        kind: "",
+                        message: format!("as far as it was asked for: {gap}"),
+                    };
+                }
                 let message = if element.is_some() { format!("{}: {message}", control.id) } else { message };
                 Outcome { element, kind: covers(one.coverage).0, message }
             },
@@ -144,6 +153,7 @@ fn rows<'a>(node: &Node, view: &'a View, document: &Document) -> Vec<Case<'a>> {
         lines.extend(one.commands.iter().map(|command| format!("see `pve-harden {command}`")));
         lines.extend(one.outside.as_ref().map(|outside| format!("outside: {outside}")));
         let part = if one.coverage == Covers::Part { " (in part)" } else { "" };
+        lines.extend(one.note.as_ref().map(|note| format!("note: {note}")));
         (class.clone(), format!("{} {}{part}", one.id, one.title), found, lines.join("\n"))
     };
     view.requirements.iter().map(row).collect()

@@ -74,7 +74,7 @@ struct Covered {
     #[serde(skip_serializing_if = "Option::is_none")]
     outside: Option<String>,
     /// Node → the worst state of the controls that answer the requirement.
-    nodes: BTreeMap<String, State>,
+    nodes: BTreeMap<String, String>,
 }
 
 /// Which taxonomy is meant.
@@ -251,7 +251,7 @@ fn taxonomy(view: &View) -> Taxonomy {
             coverage: one.coverage,
             commands: one.commands.clone(),
             outside: one.outside.clone(),
-            nodes: one.nodes.iter().map(|at| (sanitize::line(&at.node).into_owned(), at.status)).collect(),
+            nodes: one.nodes.iter().map(|at| (sanitize::line(&at.node).into_owned(), at.words())).collect(),
         },
     };
     Taxonomy {

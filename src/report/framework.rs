@@ -1,6 +1,7 @@
 //! Requirements of others, and how far the catalogue answers them. The rows are data in `profiles/frameworks/`; numbers
 //! that controls name themselves are added from the catalogue.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use globset::Glob;
@@ -68,6 +69,9 @@ pub struct Row {
     /// What stays with people or other tools.
     #[serde(default)]
     pub outside: Option<String>,
+    /// How it is answered, where that is not what the words suggest.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// How far.
@@ -114,6 +118,9 @@ pub struct Requirement {
     /// What stays with people or other tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<String>,
+    /// How it is answered, where that is not what the words suggest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The worst state of its controls on each node; absent for a node on which none of them was judged.
     pub nodes: Vec<NodeStanding>,
 }
@@ -124,8 +131,29 @@ pub struct Requirement {
 pub struct NodeStanding {
     /// Name of the node.
     pub node: String,
-    /// The worst state.
+    /// The worst state of those that were judged.
     pub status: State,
+    /// Controls that belong to it and were not asked for: the profile leaves them off, or the command did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
+}
+
+impl NodeStanding {
+    /// What keeps a good state from being the whole answer.
+    pub fn gap(&self) -> Option<String> {
+        const SHOWN: usize = 4;
+        let good = matches!(self.status, State::Pass | State::NotApplicable);
+        (good && !self.not_asked.is_empty()).then(|| match self.not_asked.len() {
+            ..=SHOWN => format!("not asked for: {}", self.not_asked.join(", ")),
+            many => format!("{many} controls were not asked for"),
+        })
+    }
+
+    /// The standing in words, e.g. "pass, but not asked for: cert.acme".
+    pub fn words(&self) -> String {
+        let word = self.status.word();
+        self.gap().map_or_else(|| word.to_owned(), |gap| format!("{word}, but {gap}"))
+    }
 }
 
 /// Reads a shipped framework.
@@ -192,12 +220,14 @@ fn cis_rows() -> Vec<Row> {
         Reference::Cis12(number) => Some((12, *number)),
         _ => None,
     };
-    let numbers: BTreeSet<(u8, Vec<u32>, &str)> = metas()
+    let numbers: BTreeSet<(Reverse<u8>, Vec<u32>, &str)> = metas()
         .flat_map(|meta| meta.references)
         .filter_map(number)
-        .map(|(release, number)| (release, number.split('.').filter_map(|part| part.parse().ok()).collect(), number))
+        .map(|(release, number)| {
+            (Reverse(release), number.split('.').filter_map(|part| part.parse().ok()).collect(), number)
+        })
         .collect();
-    let row = |(release, _, wanted): &(u8, Vec<u32>, &str)| {
+    let row = |(Reverse(release), _, wanted): &(Reverse<u8>, Vec<u32>, &str)| {
         let of = |meta: &&Meta| names(meta, |reference| number(reference) == Some((*release, *wanted)));
         let controls: Vec<&Meta> = metas().filter(of).collect();
         Row {
@@ -206,10 +236,15 @@ fn cis_rows() -> Vec<Row> {
             covers: Covers::Part,
             controls: controls.iter().map(|meta| meta.id.to_owned()).collect(),
             commands: Vec::new(),
-            outside: Some("what is done otherwise on PVE, and why: `pve-harden explain`".into()),
+            outside: Some(format!("what is done otherwise on PVE, and why: {}", explained(&controls))),
+            note: None,
         }
     };
-    numbers.iter().rev().map(row).collect()
+    numbers.iter().map(row).collect()
+}
+
+fn explained(controls: &[&Meta]) -> String {
+    controls.iter().map(|meta| format!("`pve-harden explain {}`", meta.id)).collect::<Vec<_>>().join(", ")
 }
 
 fn requirement(row: Row, nodes: &[Node], commands: &BTreeSet<String>) -> Requirement {
@@ -224,7 +259,8 @@ fn requirement(row: Row, nodes: &[Node], commands: &BTreeSet<String>) -> Require
         covers => covers,
     };
     let nodes = nodes.iter().filter_map(|node| standing(node, &controls)).collect();
-    Requirement { id: row.id, title: row.title, coverage, controls, commands: here, outside: row.outside, nodes }
+    let Row { id, title, outside, note, .. } = row;
+    Requirement { id, title, coverage, controls, commands: here, outside, note, nodes }
 }
 
 fn standing(node: &Node, controls: &[String]) -> Option<NodeStanding> {
@@ -238,7 +274,9 @@ fn standing(node: &Node, controls: &[String]) -> Option<NodeStanding> {
     };
     let judged = node.controls.iter().filter(|control| controls.contains(&control.id));
     let status = judged.map(|control| control.status).max_by_key(rank)?;
-    Some(NodeStanding { node: node.node.clone(), status })
+    let is_judged = |id: &&String| node.controls.iter().any(|control| control.id == **id);
+    let not_asked = controls.iter().filter(|id| !is_judged(id)).cloned().collect();
+    Some(NodeStanding { node: node.node.clone(), status, not_asked })
 }
 
 #[cfg(test)]
@@ -257,7 +295,8 @@ mod tests {
                 assert!(ids.insert(row.id.clone()), "{name}: {} is there twice", row.id);
                 let empty = row.controls.is_empty() && row.commands.is_empty();
                 assert_eq!(empty, row.covers == Covers::Outside, "{name} {}", row.id);
-                assert!(row.covers != Covers::Outside || row.outside.is_some(), "{name} {}: outside, and why?", row.id);
+                let rest = row.outside.is_some();
+                assert!(rest == (row.covers != Covers::Full), "{name} {}: outside, and why?", row.id);
                 assert!(!row.title.is_empty());
             }
         }
@@ -289,6 +328,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_asked_for_is_no_pass() {
+        let standing = |status, not_asked: &[&str]| NodeStanding {
+            node: "pve1".into(),
+            status,
+            not_asked: not_asked.iter().map(ToString::to_string).collect(),
+        };
+        let off = ["cert.acme", "cert.custom"];
+        assert_eq!(standing(State::Pass, &[]).words(), "pass");
+        assert_eq!(standing(State::Pass, &off).words(), "pass, but not asked for: cert.acme, cert.custom");
+        assert_eq!(
+            standing(State::NotApplicable, &["a"; 5]).words(),
+            "not applicable, but 5 controls were not asked for"
+        );
+        assert_eq!(standing(State::Differs, &off).words(), "differs", "worse than a gap");
+    }
+
+    #[test]
     fn what_does_not_exist_covers_nothing() {
         let row = |controls: &[&str], commands: &[&str]| Row {
             id: "1".into(),
@@ -297,6 +353,7 @@ mod tests {
             controls: controls.iter().map(ToString::to_string).collect(),
             commands: commands.iter().map(ToString::to_string).collect(),
             outside: None,
+            note: None,
         };
         let commands = BTreeSet::from(["check".to_owned()]);
         let coverage = |controls: &[&str], names: &[&str]| requirement(row(controls, names), &[], &commands).coverage;

@@ -20,7 +20,7 @@ use crate::change::token::NewToken;
 use crate::change::{Action, Change, Stage};
 use crate::facts::gather::Request;
 use crate::facts::{Facts, Reading};
-use crate::profile::policy::{AccessMode, Policy, RealmFactor, WantedRealm};
+use crate::profile::policy::{AccessMode, AccessPolicy, Policy, RealmFactor, WantedRealm};
 use crate::pve::names;
 use crate::pve::privileges::Catalogue;
 
@@ -111,6 +111,9 @@ impl Access {
             }
             return Ok(self.verdict(enforced(facts, policy)?));
         }
+        if let Some(what) = self.lists_nothing(access) {
+            return Ok(Verdict::not_applicable(format!("neither profile nor site lists a {what}")));
+        }
         let realms = match self.kind {
             Kind::Users if !access.user.is_empty() => facts.access.realms.required(FILES[1])?,
             _ => &nothing,
@@ -140,6 +143,19 @@ impl Access {
             return Ok(self.verdict(outcome));
         }
         Ok(self.with_tokens(outcome, coming.into_values().flatten()))
+    }
+
+    /// What the policy could list of this kind and does not, so that nothing is compared with anything.
+    fn lists_nothing(&self, access: &AccessPolicy) -> Option<&'static str> {
+        let (what, mode, listed) = match self.kind {
+            Kind::Roles => ("role", access.roles.mode, access.role.len()),
+            Kind::Groups => ("group", access.groups.mode, access.group.len()),
+            Kind::Users => ("user", access.users.mode, access.user.len()),
+            Kind::Pools => ("pool", access.pools.mode, access.pool.len()),
+            Kind::Acls => ("right", access.acls.mode, access.acl.len()),
+            Kind::Tokens | Kind::Realms | Kind::Leftovers => return None,
+        };
+        (listed == 0 && mode == AccessMode::Merge).then_some(what)
     }
 
     /// The verdict with the tokens that are made.

@@ -30,6 +30,9 @@ const META: Meta = Meta {
     references: &[
         Reference::Guide("2.1.1"),
         Reference::Guide("2.1.5"),
+        Reference::Cis13("5.2.1"),
+        Reference::Cis13("5.2.2"),
+        Reference::Cis13("5.2.6"),
         Reference::Cis12("5.2.1"),
         Reference::Cis12("5.2.2"),
         Reference::Cis12("5.2.6"),

@@ -23,6 +23,7 @@ const META: Meta = Meta {
             quorum and root@pam in the web interface. An expiry date does the same on a day nobody remembers.",
     references: &[
         Reference::Guide("2.1.4"),
+        Reference::Cis13("5.4.2.4"),
         Reference::Cis12("5.4.2.4"),
         Reference::Man("shadow(5)"),
         Reference::Man("sulogin(8)"),

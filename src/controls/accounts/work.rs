@@ -102,7 +102,9 @@ pub fn regular(facts: &Facts, path: &str) -> Result<Option<FileImage>, Stop> {
             owner: fact.owner.clone(),
             group: fact.group.clone(),
         })),
-        (FileKind::Regular, None) => Err(Stop::Unknown(format!("{path}: its content was not read"))),
+        (FileKind::Regular, None) => {
+            Err(Stop::Unknown(format!("{path}: its content was not read: it is too large, or not text in UTF-8")))
+        }
         (FileKind::Symlink(_), _) => Err(Stop::Refused(format!(
             "{path} is a symbolic link, which is never replaced; put a regular file in its place"
         ))),

@@ -73,7 +73,10 @@ fn regular<'a>(facts: &'a Facts, path: &str) -> Result<Option<(&'a FileFact, &'a
         FileKind::Symlink(_) => return Err(format!("{path} is a symbolic link, which is not replaced")),
         FileKind::Directory | FileKind::Other => return Err(format!("{path} is not a regular file")),
     }
-    let content = fact.content.as_deref().ok_or_else(|| format!("{path}: its content was not read"))?;
+    let content = fact
+        .content
+        .as_deref()
+        .ok_or_else(|| format!("{path}: its content was not read: it is too large, or not text in UTF-8"))?;
     Ok(Some((fact, content)))
 }
 

@@ -109,7 +109,9 @@ fn image(facts: &Facts, path: &str) -> Result<Option<FileImage>, String> {
     let Some(fact) = facts.file(path).certain().map_err(|why| format!("{path}: {why}"))? else { return Ok(None) };
     let content = match (&fact.kind, &fact.content) {
         (FileKind::Regular, Some(content)) => content.clone(),
-        (FileKind::Regular, None) => return Err(format!("{path}: its content was not read")),
+        (FileKind::Regular, None) => {
+            return Err(format!("{path}: its content was not read: it is too large, or not text in UTF-8"));
+        }
         _ => return Err(format!("{path} is not a regular file")),
     };
     Ok(Some(FileImage { content, mode: fact.mode, owner: fact.owner.clone(), group: fact.group.clone() }))

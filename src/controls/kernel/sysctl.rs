@@ -38,6 +38,11 @@ static META: Meta = Meta {
             uses IPv6; kexec_load_disabled ends kdump and cannot be undone before a reboot. On PVE 9 /etc/sysctl.conf is \
             no longer read.",
     references: &[
+        Reference::Cis13("1.5"),
+        Reference::Cis13("3.3"),
+        Reference::Cis12("1.5.1"),
+        Reference::Cis12("1.5.2"),
+        Reference::Cis12("3.3"),
         Reference::Man("sysctl.d(5)"),
         Reference::Source("pve-firewall src/pve-firewall-sysctl.conf"),
         Reference::Source("Linux Documentation/admin-guide/sysctl"),

@@ -47,8 +47,8 @@ static META: Meta = Meta {
             receiver of systemd's only.",
     references: &[
         Reference::Guide("5.1.1"),
-        Reference::Cis13("6.1.3"),
-        Reference::Cis12("6.2.3"),
+        Reference::Cis13("6.1.2"),
+        Reference::Cis12("6.1.3"),
         Reference::Man("rsyslog.conf(5)"),
         Reference::Source("rsyslog doc/source/configuration/modules/omfwd.rst"),
         Reference::Source("pve-manager PVE/RESTEnvironment.pm"),

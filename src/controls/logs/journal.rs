@@ -36,8 +36,8 @@ static META: Meta = Meta {
             has not read is none. SystemKeepFree larger than what is free deletes old entries at once. /var/log/journal \
             made by hand lacks the group that may read it; journald makes it itself where Storage=persistent.",
     references: &[
-        Reference::Cis13("6.1.1"),
-        Reference::Cis12("6.2.1"),
+        Reference::Cis13("6.1.1.1"),
+        Reference::Cis12("6.1.1"),
         Reference::Man("journald.conf(5)"),
         Reference::Man("systemd-journald.service(8)"),
     ],

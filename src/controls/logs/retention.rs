@@ -36,8 +36,10 @@ static META: Meta = Meta {
             night: the number is changed where it stands, in PVE's own conffile, and apt asks at the next upgrade that \
             changes that file; keep yours. The journal's size bound (logs.journal) may end before its days do.",
     references: &[
-        Reference::Cis13("6.1.1"),
-        Reference::Cis12("6.2.1"),
+        Reference::Cis13("6.1.1.1.3"),
+        Reference::Cis13("6.1.2.8"),
+        Reference::Cis12("6.1.1.3"),
+        Reference::Cis12("6.1.3.8"),
         Reference::Man("journald.conf(5)"),
         Reference::Man("logrotate(8)"),
         Reference::Source("pve-manager debian/pve.logrotate"),

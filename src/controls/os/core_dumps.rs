@@ -37,7 +37,9 @@ static META: Meta = Meta {
             keeps them all from then on. For a crash that a developer must see, take the control out for that time: `enabled = \
             false`, apply, and delete /var/lib/systemd/coredump afterwards.",
     references: &[
-        Reference::Cis13("1.5"),
+        Reference::Cis13("1.5.11"),
+        Reference::Cis13("1.5.12"),
+        Reference::Cis13("1.5.13"),
         Reference::Cis12("1.5.3"),
         Reference::Man("limits.conf(5)"),
         Reference::Man("coredump.conf(5)"),

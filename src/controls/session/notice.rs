@@ -30,6 +30,10 @@ static META: Meta = Meta {
             Debian's base-files, whose next release asks what to do with it: keep it (N), or apply again afterwards. Codes such as \
             \\m and \\r would tell strangers what system this is; a text with a backslash is refused.",
     references: &[
+        Reference::Cis13("1.6.2"),
+        Reference::Cis13("1.6.3"),
+        Reference::Cis12("1.6.2"),
+        Reference::Cis12("1.6.3"),
         Reference::Man("agetty(8)"),
         Reference::Man("issue.net(5)"),
         Reference::Source("pve-manager bin/pvebanner"),

@@ -27,6 +27,7 @@ const META: Meta = Meta {
             need `LogLevel ERROR` in their ssh config. Without a text of its own, /etc/issue.net tells strangers the release of \
             Debian.",
     references: &[
+        Reference::Cis13("5.1.5"),
         Reference::Cis12("5.1.5"),
         Reference::Man("sshd_config(5)"),
         Reference::Source("pve-cluster src/PVE/SSHInfo.pm ssh_info_to_command"),

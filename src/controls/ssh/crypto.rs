@@ -40,6 +40,10 @@ const META: Meta = Meta {
             root keys lose SSH between nodes at `RequiredRSASize 3072`.",
     references: &[
         Reference::Guide("1.1.4"),
+        Reference::Cis13("5.1.6"),
+        Reference::Cis13("5.1.12"),
+        Reference::Cis13("5.1.13"),
+        Reference::Cis13("5.1.16"),
         Reference::Cis12("5.1.6"),
         Reference::Cis12("5.1.12"),
         Reference::Cis12("5.1.15"),
@@ -268,7 +272,9 @@ fn short_keys(node: &Node) -> Option<Status> {
         Err(why) => return Some(Status::Unknown { why: format!("{HOST_KEY}: {why}") }),
         Ok(Some(fact)) => {
             let Some(content) = &fact.content else {
-                return Some(Status::Unknown { why: format!("{HOST_KEY}: its content was not read") });
+                return Some(Status::Unknown {
+                    why: format!("{HOST_KEY}: its content was not read: it is too large, or not text in UTF-8"),
+                });
             };
             if let Some(bits) = content.lines().find_map(short) {
                 return Some(refused(format!(

@@ -27,6 +27,7 @@ const META: Meta = Meta {
     references: &[
         Reference::Guide("1.1.2"),
         Reference::Cis13("5.1.8"),
+        Reference::Cis12("5.1.8"),
         Reference::Man("sshd_config(5)"),
         Reference::Source("qemu-server src/PVE/QemuMigrate.pm start_remote_tunnel"),
         Reference::Source("pve-guest-common src/PVE/Tunnel.pm fork_ssh_tunnel"),

@@ -27,6 +27,12 @@ const META: Meta = Meta {
             be set per address, and of all lines that set it sshd takes the last. `TCPKeepAlive no` without `ClientAliveInterval` \
             keeps dead connections for ever; this tool always sets both. Settings pasted after a `Match` at the end of sshd_config are inside it.",
     references: &[
+        Reference::Cis13("5.1.7"),
+        Reference::Cis13("5.1.14"),
+        Reference::Cis13("5.1.15"),
+        Reference::Cis13("5.1.17"),
+        Reference::Cis13("5.1.18"),
+        Reference::Cis13("5.1.19"),
         Reference::Cis12("5.1.7"),
         Reference::Cis12("5.1.13"),
         Reference::Cis12("5.1.14"),

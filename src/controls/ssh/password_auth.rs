@@ -26,6 +26,7 @@ const META: Meta = Meta {
             setup` ask for root's password over SSH; joining through the API does not.",
     references: &[
         Reference::Guide("1.1.1"),
+        Reference::Cis13("5.1.20"),
         Reference::Cis12("5.1.19"),
         Reference::Man("sshd_config(5)"),
         Reference::Source("pve-cluster src/PVE/CLI/pvecm.pm ssh-copy-id"),

@@ -217,7 +217,9 @@ fn regular<'a>(node: &'a Node<'a>, path: &str) -> Result<Option<&'a FileFact>, S
     let Some(fact) = node.facts.file(path).certain().map_err(|why| format!("{path}: {why}"))? else { return Ok(None) };
     match (&fact.kind, &fact.content) {
         (FileKind::Regular, Some(_)) => Ok(Some(fact)),
-        (FileKind::Regular, None) => Err(format!("{path}: its content was not read")),
+        (FileKind::Regular, None) => {
+            Err(format!("{path}: its content was not read: it is too large, or not text in UTF-8"))
+        }
         _ => Err(format!("{path} is not a regular file")),
     }
 }

@@ -29,8 +29,9 @@ static META: Meta = Meta {
     checked: "`consent-text` in datacenter.cfg, decoded, against the profile's `session.notice.text`. PVE 8.4 and later.",
     naive: "The setting holds base64, as the web interface writes it; whatever `pvesh set /cluster/options --consent-text` is given \
             goes into the file as it is. Plain text there makes the script of the login page fail, for every node of the cluster at \
-            once, and a quote in it becomes part of that script. The window is HTML made from Markdown, so the lines of the notice \
-            flow together. The API and tokens never see it.",
+            once, and a quote in it becomes part of that script. The window is HTML made from Markdown: the lines of the notice \
+            flow together, and what looks like a tag vanishes. A member of the cluster that is older than 8.4 warns of the setting \
+            and loses it when it writes the file. The API and tokens never see the notice.",
     references: &[
         Reference::Man("datacenter.cfg(5)"),
         Reference::Source("pve-manager PVE/Service/pveproxy.pm get_index"),

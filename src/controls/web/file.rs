@@ -26,7 +26,9 @@ impl<'a> File<'a> {
         };
         match (&fact.kind, &fact.content) {
             (FileKind::Regular, Some(text)) => Ok(Self { fact: Some(fact), settings: Settings::parse(text) }),
-            (FileKind::Regular, None) => Err(format!("{PATH}: its content was not read")),
+            (FileKind::Regular, None) => {
+                Err(format!("{PATH}: its content was not read: it is too large, or not text in UTF-8"))
+            }
             _ => Err(format!("{PATH} is not a regular file")),
         }
     }

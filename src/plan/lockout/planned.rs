@@ -207,7 +207,11 @@ impl<'a> Planned<'a> {
         let Some(fact) = self.facts.file(path).certain()? else { return Ok(None) };
         match &fact.kind {
             FileKind::Symlink(target) => Err(format!("it is a link to {target}")),
-            _ => fact.content.as_deref().map(Some).ok_or_else(|| "its content was not read".into()),
+            _ => fact
+                .content
+                .as_deref()
+                .map(Some)
+                .ok_or_else(|| "its content was not read: it is too large, or not text in UTF-8".into()),
         }
     }
 

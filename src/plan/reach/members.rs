@@ -94,7 +94,7 @@ impl<'a> Sides<'a> {
             None => Ok(None),
             Some(fact) => match (&fact.kind, &fact.content) {
                 (FileKind::Regular, Some(content)) => Ok(Some(content.clone())),
-                _ => Err(format!("{path}: its content was not read")),
+                _ => Err(format!("{path}: its content was not read: it is too large, or not text in UTF-8")),
             },
         }
     }

@@ -55,8 +55,8 @@ impl NoticePolicy {
             Some("a notice that says nothing")
         } else if text.len() > LONGEST_NOTICE {
             Some("a notice is at most 4096 bytes long")
-        } else if text.chars().any(|c| c.is_control() && c != '\n') {
-            Some("a notice is made of lines of text, without tabs and control characters")
+        } else if text.split('\n').any(|line| crate::sanitize::line(line) != line) {
+            Some("a notice is made of lines of text, without tabs, control and formatting characters")
         } else if text.contains('\\') {
             Some("a backslash begins a code for the console, which tells what system this is (agetty(8))")
         } else {
