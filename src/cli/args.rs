@@ -11,6 +11,7 @@ use super::init::InitArgs;
 use super::key::KeyArgs;
 use super::profile::ProfileArgs;
 use super::token::TokenArgs;
+use super::words::ControlName;
 use crate::controls::Severity;
 use crate::report::framework::SHIPPED;
 
@@ -93,7 +94,7 @@ pub struct Wanted {
     #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
     pub profile: Vec<String>,
     /// Only controls that match, e.g. `ssh.*`; repeatable
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = ControlName, hide_possible_values = true)]
     pub control: Vec<String>,
 }
 
@@ -377,7 +378,7 @@ pub struct Capture {
 #[derive(Clone, Debug, Args)]
 pub struct Explain {
     /// Id of a control, e.g. `ssh.root-login`; without it every control is listed
-    #[arg(value_name = "CONTROL")]
+    #[arg(value_name = "CONTROL", value_parser = ControlName, hide_possible_values = true)]
     pub control: Option<String>,
 }
 

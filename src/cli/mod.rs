@@ -32,6 +32,7 @@ mod terminal;
 mod together;
 mod token;
 mod web_login;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -167,6 +167,9 @@ fn completions_for_every_shell_know_the_verbs() {
         let done = Run::new(&["completions", shell]).done();
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{shell}");
         assert!(done.stdout.contains("capture") && done.stdout.contains("accept-new"), "{shell}");
+        // elvish and PowerShell complete no values.
+        let knows = done.stdout.contains("ssh.root-login");
+        assert_eq!(knows, ["bash", "zsh", "fish"].contains(&shell), "{shell}");
     }
 }
 
