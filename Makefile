@@ -61,7 +61,7 @@ bench: prerequisites
 scan: prerequisites build
 	tests/tools/scan
 
-# Real Proxmox VE in virtual machines of this computer (vagrant/README.md): PVE=8 for the older release, NODES=3 for three.
+# Real Proxmox VE in virtual machines of this computer (vagrant/README.md): PVE=8 for the older release, NODES=3 for a cluster.
 vagrant-lab: build
 	cd vagrant && vagrant up
 

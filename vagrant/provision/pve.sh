@@ -1,83 +1,56 @@
 #!/bin/sh
-# Turns a Debian machine into a Proxmox VE node, as the administrator's guide describes it (pve-docs, chapters "Package
-# Repositories" and "Install Proxmox VE on Debian"). Run as root; a second run changes nothing.
+# The second half of turning a Debian machine into a Proxmox VE node: provision/kernel.sh and a reboot come before.
+# Run as root; a second run changes nothing.
 #
 #   PVE       9 or 8
-#   ADDRESS   the address that the node's own name stands for
-#   MIRROR    base of Proxmox's repositories (default: theirs)
-#   KEY_URL, KEY_SHA256   another repository's key, for a repository of one's own
 set -eu
 umask 022
 
 PVE=${PVE:-9}
-: "${ADDRESS:?the address of this node}"
-MIRROR=${MIRROR:-http://download.proxmox.com/debian/pve}
-keyring=/usr/share/keyrings/proxmox-archive-keyring.gpg
 
 fail() {
     printf 'pve.sh: %s\n' "$1" >&2
     exit 1
 }
 
-case $PVE in
-    9)
-        suite=trixie
-        url=https://enterprise.proxmox.com/debian/proxmox-archive-keyring-trixie.gpg
-        sum=sha256sum
-        digest="136673be77aba35dcce385b28737689ad64fd785a797e57897589aed08db6e45"
-        ;;
-    8)
-        suite=bookworm
-        url=https://enterprise.proxmox.com/debian/proxmox-release-bookworm.gpg
-        sum=sha512sum
-        digest="7da6fe34168adc6e479327ba517796d4702fa2f8b4f0a9833f5ea6e6b48f6507a6da403a274fe201595edc86a84463d50383d07f64bdde2e3658108db7d6dc87"
-        ;;
-    *) fail "PVE is 9 or 8, not $PVE" ;;
-esac
-url=${KEY_URL:-$url}
-if [ -n "${KEY_SHA256:-}" ]; then
-    sum=sha256sum digest=$KEY_SHA256
-fi
-
 [ "$(id -u)" = 0 ] || fail 'run it as root'
-# shellcheck source=/dev/null
-. /etc/os-release
-[ "${VERSION_CODENAME:-}" = "$suite" ] || fail "PVE $PVE needs Debian $suite; this is ${PRETTY_NAME:-something else}"
-
+running=$(uname -r)
+case $running in
+    *-pve) ;;
+    *) fail "the running kernel is $running, not Proxmox's; provision/kernel.sh and a reboot come first" ;;
+esac
+name=$(hostname)
 export DEBIAN_FRONTEND=noninteractive
 
-# pmxcfs refuses to start while the node's name stands for 127.0.1.1.
-name=$(hostname)
-sed -i "/[[:space:]]$name\(\$\|[[:space:]]\)/d" /etc/hosts
-printf '%s %s\n' "$ADDRESS" "$name" >>/etc/hosts
-
-# The key is compared before apt may see it.
-if ! command -v curl >/dev/null; then
-    apt-get update -q
-    apt-get install -y -q --no-install-recommends curl ca-certificates
-fi
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-curl --fail --silent --show-error --location --output "$folder/key" "$url"
-printf '%s  %s\n' "$digest" "$folder/key" | "$sum" --check --status ||
-    fail "the key of $url is not the one this script knows; nothing was installed"
-install -D -m 0644 "$folder/key" "$keyring"
-
-cat >/etc/apt/sources.list.d/pve-install.sources <<END
-Types: deb
-URIs: $MIRROR
-Suites: $suite
-Components: pve-no-subscription
-Signed-By: $keyring
-END
-apt-get update -q
-
-# Questions of postfix and grub are answered beforehand.
+# What postfix would ask is answered beforehand.
 printf 'postfix postfix/main_mailer_type select Local only\npostfix postfix/mailname string %s\n' "$name" |
-    debconf-set-selections 2>/dev/null || true
-apt-get install -y -q -o Dpkg::Options::=--force-confold proxmox-ve
-# The repository that asks for a subscription would make every update fail.
-rm -f /etc/apt/sources.list.d/pve-enterprise.list /etc/apt/sources.list.d/pve-enterprise.sources
-# An ISO installation lets root in by password; that is where pve-harden starts.
-printf 'PermitRootLogin yes\n' >/etc/ssh/sshd_config.d/10-lab-root.conf
+    debconf-set-selections
+apt-get install -y -q -o Dpkg::Options::=--force-confold proxmox-ve postfix open-iscsi chrony
+# The repositories that ask for a subscription would make every update fail.
+for list in /etc/apt/sources.list.d/pve-enterprise.* /etc/apt/sources.list.d/ceph.*; do
+    if [ -f "$list" ] && grep -q '//enterprise\.proxmox\.com/' "$list"; then rm "$list"; fi
+done
+
+# Debian's kernels, the metapackages and the cloud ones among them: an update of theirs would be what boots next.
+# Proxmox's are called proxmox-kernel-*.
+debian=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-*' os-prober 2>/dev/null | sed -n 's/^ii *//p')
+if [ -n "$debian" ]; then
+    # shellcheck disable=SC2086
+    apt-get remove -y -q $debian
+    if command -v update-grub >/dev/null; then update-grub; fi
+fi
+
+# An ISO installation lets root in by password, and that is where pve-harden starts. Its own file comes before this one,
+# what the box says of passwords comes after; a hardened node is left as it is.
+if [ ! -e /var/lib/pve-harden ]; then
+    cat >/etc/ssh/sshd_config.d/01-lab-root.conf <<'END_OF_SSHD'
+PermitRootLogin yes
+PasswordAuthentication yes
+END_OF_SSHD
+    sshd=$(sshd -T -C user=root,host=lab,addr=192.0.2.1)
+    for line in 'permitrootlogin yes' 'passwordauthentication yes'; do
+        printf '%s\n' "$sshd" | grep -qx "$line" || fail "sshd of this box does not say \"$line\", whatever sshd_config.d says"
+    done
+    systemctl reload-or-restart ssh
+fi
 printf 'pve.sh: %s is a PVE %s node\n' "$name" "$PVE"
