@@ -47,8 +47,8 @@ fn login(fields: &[&str]) -> Option<RootLogin> {
 pub(super) fn logins(sections: Sections<'_>) -> Reading<Vec<Login>> {
     sections.parse("root-logins", |text| {
         let line = |line: &str| match line.split('\t').collect::<Vec<_>>().as_slice() {
-            ["login", user, from, last] => {
-                Some(Login { user: (*user).to_owned(), from: address(from)?, last: last.parse().ok()? })
+            ["login", user, from, at] => {
+                Some(Login { user: (*user).to_owned(), from: address(from)?, at: at.parse().ok()? })
             }
             _ => None,
         };

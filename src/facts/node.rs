@@ -164,8 +164,8 @@ pub struct Login {
     pub user: String,
     /// Source address.
     pub from: IpAddr,
-    /// Most recent, seconds since 1970.
-    pub last: i64,
+    /// When, seconds since 1970.
+    pub at: i64,
 }
 
 /// A line of dpkg's log, with what apt remembers of it.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, notes};
 use crate::change::Action;
 use crate::controls::Status;
-use crate::facts::{Facts, PackageEvent, RunFact};
+use crate::facts::{Facts, Login, PackageEvent, RunFact};
 use crate::profile::policy::Policy;
 
 /// A package's scripts write files within so many seconds of its entry in dpkg's log.
@@ -31,6 +31,9 @@ const WRITERS: &[(&str, &[&str])] = &[
     ("/etc/default/pveproxy", &["pve-manager"]),
     ("/etc/pve/", &["pve-manager", "pve-cluster", "pve-firewall"]),
 ];
+
+/// What is true of a control for which nothing else explains the difference.
+const UNTOUCHED: &str = "no file of this control changed";
 
 /// What `pvecm updatecerts` writes, at each start of pveproxy and so after upgrades of PVE's packages (pve-cluster,
 /// PVE/Cluster/Setup.pm `updatecerts_and_ssh`).
@@ -86,25 +89,52 @@ impl Author {
 /// One entry for each control and file that differs; none before the first run.
 pub fn drift(facts: &Facts, policy: &Policy, plan: &Plan) -> Vec<Drift> {
     let Some(run) = notes::last_committed(facts) else { return Vec::new() };
-    let mut found: Vec<Drift> = Vec::new();
+    let (mut found, mut guesses): (Vec<Drift>, Vec<(Drift, &Action)>) = (Vec::new(), Vec::new());
     for change in &plan.changes {
         let paths = change.action.touches();
-        let one = match paths.iter().find(|path| notes::still_left(run, plan, path) == Some(false)) {
-            Some(path) => changed(facts, run, path),
-            None => removed(facts, run, &change.action)
-                .or_else(|| renewed(facts, run, &change.action))
-                .unwrap_or_else(|| unchanged(facts, policy, run, paths.first().copied())),
+        let seen = match paths.iter().find(|path| notes::still_left(run, plan, path) == Some(false)) {
+            Some(path) => Some(changed(facts, run, path)),
+            None => removed(facts, run, &change.action).or_else(|| renewed(facts, run, &change.action)),
         };
+        let guess = || unchanged(facts, policy, run, paths.first().copied());
+        let is_seen = seen.is_some();
+        let (path, (by, because)) = seen.unwrap_or_else(guess);
         for control in &change.controls {
-            let (path, (by, because)) = (one.0.clone(), one.1.clone());
-            let drift = Drift { control: control.clone(), path, by, because };
-            if !found.contains(&drift) {
+            let drift = Drift { control: control.clone(), path: path.clone(), by, because: because.clone() };
+            if !is_seen {
+                guesses.push((drift, &change.action));
+            } else if !found.contains(&drift) {
                 found.push(drift);
             }
         }
     }
     found.extend(foreign(facts, run, plan));
+    let guesses = worth_saying(guesses, &found);
+    found.extend(guesses);
+    let place = |drift: &Drift| plan.verdicts.iter().position(|(control, _)| *control == drift.control);
+    found.sort_by_key(place);
     found
+}
+
+/// What nothing on the node speaks for, unless it is explained already: a service only reads again what a file says,
+/// and where something of the control was seen to change, only a profile that changed as well is worth a word.
+fn worth_saying(guesses: Vec<(Drift, &Action)>, seen: &[Drift]) -> Vec<Drift> {
+    let is_service = |action: &Action| matches!(action, Action::Unit { .. });
+    let seen: BTreeSet<&str> = seen.iter().map(|drift| drift.control.as_str()).collect();
+    let more: BTreeSet<String> =
+        guesses.iter().filter(|(_, action)| !is_service(action)).map(|(drift, _)| drift.control.clone()).collect();
+    let mut said: Vec<Drift> = Vec::new();
+    for (guess, action) in guesses {
+        let is_explained = if seen.contains(guess.control.as_str()) {
+            is_service(action) || guess.by != Author::Profile
+        } else {
+            is_service(action) && more.contains(&guess.control)
+        };
+        if !is_explained && !said.contains(&guess) {
+            said.push(guess);
+        }
+    }
+    said
 }
 
 /// Files of others that a control names because they win over ours: those that are newer than the run.
@@ -168,14 +198,13 @@ fn unchanged(facts: &Facts, policy: &Policy, run: &RunFact, path: Option<&str>) 
         return (path, (Author::Profile, format!("the site is another one {since}")));
     }
     if let Some(at) = members_changed(facts, run) {
-        let because =
-            format!("the cluster's members or their addresses changed at {}; no managed file changed", time(at));
+        let because = format!("the cluster's members or their addresses changed at {}; {UNTOUCHED}", time(at));
         return (path, (Author::Pve, because));
     }
     if let Some(event) = events(facts, run).last() {
-        return (path, (Author::Package, format!("{}, {since}; no managed file changed", said(event))));
+        return (path, (Author::Package, format!("{}, {since}; {UNTOUCHED}", said(event))));
     }
-    (path, (Author::Unknown, format!("no managed file, profile or package changed {since}")))
+    (path, (Author::Unknown, format!("no file of this control, profile or package changed {since}")))
 }
 
 /// The file is not as the run left it.
@@ -192,14 +221,21 @@ fn changed(facts: &Facts, run: &RunFact, path: &str) -> Cause {
     let Some(at) = modified.filter(|at| started(run).is_none_or(|started| *at >= started)) else {
         return (owned, (Author::Unknown, "its time is older than the run that wrote it".into()));
     };
-    let logins = facts.logins.known().map(Vec::as_slice).unwrap_or_default();
-    let near =
-        logins.iter().filter(|login| login.last <= at + 60 && at - login.last <= BY_LOGIN).max_by_key(|l| l.last);
-    let who = near.map_or_else(
-        || "no login shortly before is remembered".to_owned(),
-        |login| format!("{} had logged in from {} at {}", login.user, login.from, time(login.last)),
-    );
+    let who = logged_in(facts, at).unwrap_or_else(|| "no login shortly before is remembered".into());
     (owned, (Author::Somebody, format!("changed at {}, owner {}; {who}", time(at), file.owner)))
+}
+
+/// Who had logged in shortly before; a login that may be this tool's own only where there is no other.
+fn logged_in(facts: &Facts, at: i64) -> Option<String> {
+    let session = facts.session.known();
+    let is_ours = |login: &Login| {
+        session.is_some_and(|session| session.user == login.user && session.operator == Some(login.from))
+    };
+    let logins = facts.logins.known().map(Vec::as_slice).unwrap_or_default();
+    let near = logins.iter().filter(|login| login.at <= at + 60 && at - login.at <= BY_LOGIN);
+    let login = near.max_by_key(|login| (!is_ours(login), login.at))?;
+    let ours = if is_ours(login) { ", as this tool does" } else { "" };
+    Some(format!("{} had logged in from {} at {}{ours}", login.user, login.from, time(login.at)))
 }
 
 /// A package that writes this path and came near its time; without a time, any since the run.
@@ -260,194 +296,4 @@ fn time(seconds: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::change::Stage;
-    use crate::controls::Verdict;
-    use crate::facts::{FileFact, Login, Reading};
-    use crate::plan::testing::{change, empty_plan, new_file, policy, regular};
-    use crate::plan::{Expect, seal};
-
-    /// 2026-06-01 00:00 UTC.
-    const RUN: i64 = 1_780_272_000;
-    const DROPIN: &str = "/etc/ssh/sshd_config.d/00-pve-harden.conf";
-
-    fn run(path: &str) -> RunFact {
-        let mut files = serde_json::Map::new();
-        files.insert(path.into(), format!("{} 644 root root", seal::digest("left\n")).into());
-        RunFact {
-            id: "r1".into(),
-            outcome: "committed".into(),
-            meta: serde_json::json!({"started": "2026-06-01T00:00:00Z", "digests": {"profile": "p", "site": "s"}}),
-            state: Some(serde_json::json!({ "files": files })),
-            closed: Some(RUN + 5),
-        }
-    }
-
-    fn file(content: &str, modified: i64) -> Reading<FileFact> {
-        let Reading::Known(file) = regular(content, 0o644, "root") else { unreachable!() };
-        Reading::Known(FileFact { modified: Some(modified), ..file })
-    }
-
-    fn event(package: &str, at: i64) -> PackageEvent {
-        let text = |text: &str| text.to_owned();
-        let (command, by) = (Some(text("apt-get upgrade")), Some(text("eve")));
-        PackageEvent { at, verb: text("upgrade"), package: text(package), from: text("1"), to: text("2"), command, by }
-    }
-
-    /// What is said of a file with this content and time.
-    fn said_of(
-        path: &str,
-        content: &str,
-        modified: i64,
-        more: impl FnOnce(&mut Facts, &mut Policy),
-    ) -> (Author, String) {
-        let mut facts = Facts { runs: Reading::Known(vec![run(path)]), ..Facts::default() };
-        facts.files.insert(path.into(), file(content, modified));
-        let mut policy = policy();
-        (policy.digests.profile, policy.digests.site) = ("p".into(), "s".into());
-        more(&mut facts, &mut policy);
-        let mut plan = empty_plan();
-        plan.changes = vec![change("a.one", Stage::Services, new_file(path, "wanted\n", 0o644))];
-        let (owner, group) = ("root".to_owned(), "root".to_owned());
-        plan.expects.insert(path.into(), Expect::File { digest: seal::digest(content), mode: 0o644, owner, group });
-        let found = drift(&facts, &policy, &plan);
-        assert_eq!(found.len(), 1, "{found:?}");
-        (found[0].by, found[0].because.clone())
-    }
-
-    #[test]
-    fn before_the_first_run_nothing_drifted() {
-        let mut plan = empty_plan();
-        plan.changes = vec![change("a.one", Stage::Services, new_file("/etc/x", "", 0o644))];
-        assert_eq!(drift(&Facts::default(), &policy(), &plan), []);
-    }
-
-    #[test]
-    fn a_profile_that_asks_for_something_else() {
-        let (by, because) = said_of("/etc/x", "left\n", RUN, |_, policy| policy.digests.profile = "q".into());
-        assert_eq!((by, because.as_str()), (Author::Profile, "the merged profile is another one since run r1"));
-        let (by, _) = said_of("/etc/x", "left\n", RUN, |_, policy| policy.digests.site = "t".into());
-        assert_eq!(by, Author::Profile);
-        let (by, _) = said_of("/etc/x", "left\n", RUN, |_, _| {});
-        assert_eq!(by, Author::Unknown);
-    }
-
-    #[test]
-    fn a_package_that_writes_the_file_and_came_at_its_time() {
-        let with = |package: &'static str, at: i64| {
-            said_of("/etc/login.defs", "other\n", RUN + 5000, move |facts, _| {
-                facts.package_events = Reading::Known(vec![event(package, at)]);
-            })
-        };
-        let (by, because) = with("passwd", RUN + 4900);
-        let said = "upgrade of passwd 1 → 2 at 2026-06-01 01:21 UTC, by `apt-get upgrade`, which eve asked for";
-        assert_eq!((by, because.as_str()), (Author::Package, said));
-        assert_eq!(with("passwd", RUN + 3).0, Author::Somebody, "the run's own");
-        assert_eq!(with("nano", RUN + 4900).0, Author::Somebody, "another package at the same time");
-        assert_eq!(with("passwd", RUN + 100).0, Author::Somebody, "the package at another time");
-    }
-
-    #[test]
-    fn a_package_that_somebody_removed() {
-        let mut facts = Facts { runs: Reading::Known(vec![run("/etc/x")]), ..Facts::default() };
-        let mut gone = event("libpam-pwquality", RUN + 10);
-        gone.verb = "remove".into();
-        facts.package_events = Reading::Known(vec![gone, event("nano", RUN + 20)]);
-        let mut plan = empty_plan();
-        let install = Action::Packages { install: vec!["libpam-pwquality".into()] };
-        plan.changes = vec![change("a.one", Stage::Packages, install)];
-        let found = drift(&facts, &policy(), &plan);
-        assert_eq!((found[0].by, found[0].path.as_deref()), (Author::Package, None));
-        assert!(found[0].because.starts_with("remove of libpam-pwquality 1 at "), "{}", found[0].because);
-    }
-
-    #[test]
-    fn a_file_of_others_that_wins_over_ours() {
-        let path = "/etc/ssh/sshd_config.d/00-a.conf";
-        let with = |modified: i64| {
-            let mut facts = Facts { runs: Reading::Known(vec![run(DROPIN)]), ..Facts::default() };
-            facts.files.insert(path.into(), file("Match User root\n", modified));
-            let mut plan = empty_plan();
-            let advice = format!("these lines win over {DROPIN}; take them out: {path}:2 (`permitrootlogin yes`)");
-            plan.verdicts = vec![("ssh.root-login".into(), Verdict::advise(advice, vec![]))];
-            drift(&facts, &policy(), &plan)
-        };
-        let found = with(RUN + 60);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!((found[0].by, found[0].path.as_deref()), (Author::Somebody, Some(path)));
-        assert_eq!(with(RUN - 60), [], "it was there before the run");
-    }
-
-    #[test]
-    fn pve_at_a_join_or_an_upgrade() {
-        let path = "/etc/ssh/sshd_config";
-        let (by, because) = said_of(path, "other\n", RUN + 5000, |facts, _| {
-            facts.files.insert("/etc/pve/corosync.conf".into(), file("", RUN + 4990));
-        });
-        assert_eq!((by, because.as_str()), (Author::Pve, "the cluster's members changed at 2026-06-01 01:23 UTC"));
-        let upgraded = |path: &str| {
-            said_of(path, "other\n", RUN + 5000, |facts, _| {
-                facts.package_events = Reading::Known(vec![event("pve-manager", RUN + 4700)]);
-            })
-        };
-        for path in UPDATECERTS.iter().filter(|path| !path.starts_with("/etc/pve/")) {
-            let (by, because) = upgraded(path);
-            let said = "pvecm updatecerts after upgrade of pve-manager 1 → 2 at 2026-06-01 01:18 UTC";
-            assert!(by == Author::Pve && because.starts_with(said), "{path}: {because}");
-        }
-        assert_eq!(upgraded(path).0, Author::Somebody, "updatecerts leaves sshd's configuration alone");
-        let (by, _) = said_of(DROPIN, "other\n", RUN + 5000, |facts, _| {
-            facts.files.insert("/etc/pve/corosync.conf".into(), file("", RUN + 4990));
-        });
-        assert_eq!(by, Author::Somebody, "PVE never writes the drop-in");
-    }
-
-    #[test]
-    fn a_certificate_that_pve_made_anew() {
-        let with = |unit: &str, at: i64| {
-            let mut facts = Facts { runs: Reading::Known(vec![run("/etc/x")]), ..Facts::default() };
-            facts.node_name = Reading::Known("pve1".into());
-            facts.files.insert("/etc/pve/nodes/pve1/pve-ssl.pem".into(), file("", at));
-            let mut plan = empty_plan();
-            let action = Action::Unit { unit: unit.into(), verb: crate::change::UnitVerb::Reload };
-            plan.changes = vec![change("cert.renewal", Stage::Firewall, action)];
-            let mut policy = policy();
-            (policy.digests.profile, policy.digests.site) = ("p".into(), "s".into());
-            drift(&facts, &policy, &plan).remove(0)
-        };
-        let found = with("pveproxy.service", RUN + 5000);
-        assert_eq!((found.by, found.path.as_deref()), (Author::Pve, Some("/etc/pve/nodes/pve1/pve-ssl.pem")));
-        assert_eq!(found.because, "pvecm updatecerts or pve-daily-update wrote it at 2026-06-01 01:23 UTC");
-        assert_eq!(with("pveproxy.service", RUN - 5).by, Author::Unknown, "it was there before the run");
-        assert_eq!(with("chrony.service", RUN + 5000).by, Author::Unknown);
-    }
-
-    #[test]
-    fn what_a_new_member_asks_of_the_others() {
-        let with = |at: i64| {
-            said_of(DROPIN, "left\n", RUN, |facts, _| {
-                facts.files.insert("/etc/pve/corosync.conf".into(), file("", at));
-            })
-        };
-        let (by, because) = with(RUN + 5000);
-        assert_eq!(by, Author::Pve);
-        let words = "the cluster's members or their addresses changed at 2026-06-01 01:23 UTC; no managed file changed";
-        assert_eq!(because, words);
-        assert_eq!(with(RUN - 5000).0, Author::Unknown, "the run knew that member");
-    }
-
-    #[test]
-    fn somebody_with_a_login_shortly_before() {
-        let login = |last| Login { user: "eve".into(), from: "192.0.2.7".parse().unwrap(), last };
-        let with = |last: i64| {
-            said_of(DROPIN, "other\n", RUN + 5000, |facts, _| facts.logins = Reading::Known(vec![login(last)]))
-        };
-        assert_eq!(
-            with(RUN + 4400).1,
-            "changed at 2026-06-01 01:23 UTC, owner root; eve had logged in from 192.0.2.7 at 2026-06-01 01:13 UTC"
-        );
-        assert!(with(RUN + 90_000).1.ends_with("no login shortly before is remembered"));
-        assert_eq!(said_of(DROPIN, "other\n", RUN - 10, |_, _| {}).0, Author::Unknown);
-    }
-}
+mod tests;

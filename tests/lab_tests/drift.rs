@@ -37,9 +37,17 @@ fn who_changed_what_since_the_last_run() {
     let other = "/etc/ssh/sshd_config.d/00-a.conf";
     // restart, not reload: a reload is over before sshd listens again, and a login in between is refused.
     lab.on("pve1", &format!("printf 'Match User root\\n PermitRootLogin yes\\n' >{other} && systemctl restart ssh"));
-    assert_drift(&lab, "lockout.pam", faillock, "somebody", &["changed at ", "owner root; ops had logged in from "]);
+    let because = ["changed at ", "owner root; ops had logged in from ", " UTC, as this tool does"];
+    assert_drift(&lab, "lockout.pam", faillock, "somebody", &because);
     assert_drift(&lab, "ssh.root-login", other, "somebody", &["changed at "]);
     lab.on("pve1", &format!("rm {other} && systemctl restart ssh"));
+
+    // A file of ours that a service reads: what changed the file explains the service as well.
+    let dropin = "/etc/ssh/sshd_config.d/00-pve-harden.conf";
+    lab.on("pve1", &format!("printf '# by hand\\n' >>{dropin}"));
+    assert_drift(&lab, "ssh.root-login", dropin, "somebody", &["changed at "]);
+    let unexplained: Vec<_> = drift(&lab).into_iter().filter(|one| one.2 == "unknown").collect();
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
 
     // A package that somebody removed: when, by which command, at whose wish.
     let remove = "sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y remove libpam-pwquality";

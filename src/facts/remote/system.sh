@@ -80,11 +80,13 @@ root_logins() {
                 if (others >= 64) next
                 others++
             }
-            seen[id] = int($1)
+            # The last ones, not the last one alone: the login of this reading would hide every one before it.
+            ring[id, seen[id]++ % 16] = int($1)
         }
         /^exit [0-9]+$/ { status = $2 }
         END {
-            for (id in seen) print "login\t" id "\t" seen[id]
+            for (id in seen)
+                for (i = 0; i < 16 && i < seen[id]; i++) print "login\t" id "\t" ring[id, i]
             for (id in count) print id "\t" count[id] "\t" last[id]
             if (more) print "more\t" more
             exit status
