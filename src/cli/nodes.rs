@@ -118,6 +118,7 @@ fn judged(plan: Plan, policy: &Policy, facts: &Facts, selection: &Selection, aga
     }
     if against == Some(args::Against::Pve9) {
         judged.upgrade = plan::upgrade::to_nine(facts, policy);
+        judged.upgrade_note = plan::upgrade::nothing_to_say(facts, &policy.host.name);
     }
     judged
 }

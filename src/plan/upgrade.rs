@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{Facts, Reading};
 use crate::profile::policy::Policy;
+use crate::pve::privileges::{MONITOR, MONITOR_ON_9};
 
 /// One thing that means something else afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,7 @@ pub fn to_nine(facts: &Facts, policy: &Policy) -> Vec<Meaning> {
         return Vec::new();
     }
     let mut found = roles(facts);
+    found.extend(wanted_roles(policy));
     found.extend(files(facts));
     found.extend(ssh(facts, policy));
     found.push(meaning(
@@ -33,6 +35,16 @@ pub fn to_nine(facts: &Facts, policy: &Policy) -> Vec<Meaning> {
         "after the upgrade run `pve-harden plan`: it shows what to apply again, and who changed it",
     ));
     found
+}
+
+/// Why nothing can be said of an upgrade to PVE 9; absent on a PVE 8 node.
+pub fn nothing_to_say(facts: &Facts, node: &str) -> Option<String> {
+    match facts.pve.known().map(|pve| pve.major) {
+        Some(8) => None,
+        Some(major @ 9..) => Some(format!("{node} is PVE {major} already")),
+        Some(major) => Some(format!("{node} is PVE {major}; only what changes from PVE 8 to 9 is known")),
+        None => Some(format!("the release of {node} is not known, so that nothing can be said of PVE 9")),
+    }
 }
 
 fn meaning(subject: &str, change: &str, todo: &str) -> Meaning {
@@ -52,7 +64,7 @@ fn roles(facts: &Facts) -> Vec<Meaning> {
     let weaker = |line: &str| {
         let mut fields = line.strip_prefix("role:")?.split(':');
         let (name, privileges) = (fields.next()?, fields.next()?);
-        let monitor = privileges.split([',', ';', ' ']).any(|privilege| privilege.trim() == "VM.Monitor");
+        let monitor = privileges.split([',', ';', ' ']).any(|privilege| privilege.trim() == MONITOR);
         monitor.then(|| {
             meaning(
                 &format!("role {name}"),
@@ -62,6 +74,27 @@ fn roles(facts: &Facts) -> Vec<Meaning> {
         })
     };
     text.lines().filter_map(weaker).collect()
+}
+
+/// `[[access.role]]` of profile and site, which are translated on each node for its own release.
+fn wanted_roles(policy: &Policy) -> Vec<Meaning> {
+    let access = &policy.profile.access;
+    let lists = |privileges: &[String]| privileges.iter().any(|privilege| privilege == MONITOR);
+    let roles = access.role.iter().filter(|role| access.roles.enabled && lists(&role.privileges));
+    let instead = MONITOR_ON_9.join(" and ");
+    roles
+        .map(|role| {
+            let origin = policy.origin(&format!("access.role.{}", role.id));
+            let place = origin.map(|origin| format!(" of {origin}")).unwrap_or_default();
+            meaning(
+                &format!("[[access.role]] {}{place}", role.id),
+                &format!(
+                    "{MONITOR} does not exist on PVE 9: there `pve-harden apply` gives the role {instead} in its place"
+                ),
+                &format!("once no node is PVE 8, write {instead}, or what is really needed"),
+            )
+        })
+        .collect()
 }
 
 fn files(facts: &Facts) -> Vec<Meaning> {
@@ -121,6 +154,7 @@ mod tests {
     use super::*;
     use crate::facts::PveRelease;
     use crate::plan::testing::{policy, regular};
+    use crate::profile::policy::{Origin, WantedRole};
 
     fn node(major: u32) -> Facts {
         let pve = PveRelease { major, minor: 1, text: format!("{major}.1"), debian: major + 4 };
@@ -144,6 +178,38 @@ mod tests {
         facts.files.insert("/etc/pve/user.cfg".into(), regular(text, 0o640, "root"));
         let found = subjects(&facts);
         assert!(found.contains(&"role WebDev".to_owned()) && !found.contains(&"role Fine".to_owned()), "{found:?}");
+    }
+
+    #[test]
+    fn roles_of_the_profile_are_named_with_their_place() {
+        let mut policy = policy();
+        let role = |id: &str, privileges: &[&str]| WantedRole {
+            id: id.into(),
+            privileges: privileges.iter().map(ToString::to_string).collect(),
+        };
+        policy.profile.access.roles.enabled = true;
+        policy.profile.access.role = vec![role("WebDev", &["VM.Audit", "VM.Monitor"]), role("Fine", &["VM.Audit"])];
+        let origin = Origin { file: "site.toml".into(), line: 12 };
+        std::sync::Arc::make_mut(&mut policy.origins).insert("access.role.WebDev".into(), origin);
+        let found = to_nine(&node(8), &policy);
+        let named: Vec<_> = found.iter().filter(|one| one.subject.contains("role")).collect();
+        assert_eq!(named.len(), 1, "{found:?}");
+        assert_eq!(named[0].subject, "[[access.role]] WebDev of site.toml:12");
+        assert!(
+            named[0].change.ends_with("gives the role Sys.Audit and VM.GuestAgent.Audit in its place"),
+            "{named:?}"
+        );
+        policy.profile.access.roles.enabled = false;
+        assert!(to_nine(&node(8), &policy).iter().all(|one| !one.subject.contains("role")));
+    }
+
+    #[test]
+    fn why_nothing_is_said() {
+        let said = |facts: &Facts| nothing_to_say(facts, "pve1").unwrap_or_default();
+        assert_eq!(said(&node(8)), "");
+        assert_eq!(said(&node(9)), "pve1 is PVE 9 already");
+        assert_eq!(said(&node(7)), "pve1 is PVE 7; only what changes from PVE 8 to 9 is known");
+        assert!(said(&Facts::default()).starts_with("the release of pve1 is not known"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Severity};
 use super::shape::Walk;
 use super::source::At;
-use crate::pve::privileges::MONITOR;
+use crate::pve::privileges::{MONITOR, MONITOR_ON_9};
 
 /// One piece of folklore.
 #[derive(Clone, Copy, Debug)]
@@ -253,12 +253,17 @@ fn report(walk: &mut Walk<'_>, row: &Row, span: &Range<usize>) {
     if !walk.seen.insert((span.start, span.end)) {
         return;
     }
-    let message = format!("`{}` is folklore", row.said);
     let at = At { source: Arc::clone(walk.source), span: span.clone() };
     // As a privilege of its own it is right on release 8, and translated for later ones.
     let alone = walk.source.text.get(span.clone()).is_some_and(|text| text.trim_matches(['"', '\'']) == MONITOR);
-    let severity = if alone { Severity::Warning } else { row.severity };
-    let found = Diagnostic { severity, ..Diagnostic::error(message) };
+    if alone {
+        let message = format!("{MONITOR} does not exist from PVE 9 on");
+        let note = format!("on nodes of PVE 9 the role gets {} in its place", MONITOR_ON_9.join(" and "));
+        let found = Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message) };
+        walk.found.push(found.at(at).note(note).help("once no node is PVE 8, write what is needed of these"));
+        return;
+    }
+    let found = Diagnostic { severity: row.severity, ..Diagnostic::error(format!("`{}` is folklore", row.said)) };
     walk.found.push(found.at(at).note(row.truth).help(format!("instead: {}", row.instead)));
 }
 
@@ -330,6 +335,14 @@ mod tests {
         }
         let untested: Vec<_> = ROWS.iter().filter(|r| !tested.contains(r.said)).map(|r| r.said).collect();
         assert!(untested.is_empty(), "rows without a sample: {untested:?}");
+    }
+
+    #[test]
+    fn a_privilege_of_release_8_is_no_folklore() {
+        let found = lint("[[access.role]]\nid = \"R\"\nprivileges = [\"VM.Monitor\"]");
+        let one = found.iter().find(|one| one.message == "VM.Monitor does not exist from PVE 9 on");
+        assert_eq!(one.map(|one| one.severity), Some(Severity::Warning), "{found}");
+        assert!(found.iter().all(|one| !one.message.contains("folklore")), "{found}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::disk;
 use super::keys::Key;
-use super::layer::{self, Leaf, Leaves, nest};
+use super::layer::{self, Leaves, nest};
 use super::lint;
 use super::lint_ssh;
 use super::material;
@@ -20,6 +20,7 @@ use super::schema::{layer_shape, site_shape};
 use super::secrets::{Environment, Secrets, process_environment};
 use super::shape::Shape;
 use super::site::{self, Purpose};
+use super::source::At;
 use super::stack::{Reference, Stack};
 
 /// Profile and site, read and judged.
@@ -222,9 +223,19 @@ fn complete(leaves: &Leaves, found: &mut Diagnostics) -> Option<Profile> {
     }
 }
 
+/// Where each value was set, and each entry of a list that has an `id` (`access.role.WebDev`).
 fn origins(leaves: &Leaves) -> BTreeMap<String, Origin> {
-    let origin = |leaf: &Leaf| Origin { file: leaf.at.source.name.clone(), line: leaf.at.line() };
-    leaves.iter().map(|(key, leaf)| (key.clone(), origin(leaf))).collect()
+    let origin = |at: &At| Origin { file: at.source.name.clone(), line: at.line() };
+    let mut all = BTreeMap::new();
+    for (key, leaf) in leaves {
+        for (index, item) in leaf.value.as_array().into_iter().flatten().enumerate() {
+            if let Some(id) = item["id"].as_str() {
+                all.insert(format!("{key}.{id}"), origin(&leaf.item(index)));
+            }
+        }
+        all.insert(key.clone(), origin(&leaf.at));
+    }
+    all
 }
 
 fn profile_digest(leaves: &Leaves) -> String {

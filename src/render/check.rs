@@ -54,6 +54,9 @@ fn node(node: &Node, palette: Palette) -> String {
     }
     text.push_str(&waivers(&node.waivers, palette));
     text.push_str(&upgrade(&node.upgrade, palette));
+    if let Some(note) = &node.upgrade_note {
+        let _ = writeln!(text, "\n{}", sanitize::line(note));
+    }
     text.push_str(&access(node));
     let _ = writeln!(text, "{}", summary_line(node, palette));
     text

@@ -148,7 +148,15 @@ mod tests {
         let mut plan = testing::empty_plan();
         plan.changes = changes;
         let release = Some("9.1.2".into());
-        let judged = Judged { release, plan, controls: vec![], waivers: vec![], upgrade: vec![], access: None };
+        let judged = Judged {
+            release,
+            plan,
+            controls: vec![],
+            waivers: vec![],
+            upgrade: vec![],
+            upgrade_note: None,
+            access: None,
+        };
         NodeReport { node: name.into(), address: format!("{name}.example"), result: Ok(judged) }
     }
 

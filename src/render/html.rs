@@ -147,6 +147,7 @@ fn section(node: &Node, document: &Document) -> Markup {
                     @for one in &node.upgrade { li { b { (line(&one.subject)) } ": " (line(&one.change)) p.hint { (line(&one.todo)) } } }
                 }
             }
+            @if let Some(note) = &node.upgrade_note { p { (line(note)) } }
             @if let Some(accounts) = &node.access { (access(node, accounts, document)) }
         }
     }

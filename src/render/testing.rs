@@ -6,6 +6,7 @@ use crate::access::matrix::{Account, matrix};
 use crate::controls::{Evidence, Severity, Status, Verdict};
 use crate::error::{Error, Kind};
 use crate::plan::testing::{change, empty_plan, new_file};
+use crate::plan::upgrade::Meaning;
 use crate::profile::policy::{Digests, Scope, Waiver};
 use crate::pve::privileges::Catalogue;
 use crate::pve::user_cfg;
@@ -67,11 +68,29 @@ pub fn report() -> Report {
     });
     let release = Some("9.1.2".into());
     let access = Some(accounts());
-    let judged = Judged { release, plan: empty_plan(), controls, waivers: waivers.into(), upgrade: Vec::new(), access };
+    let judged = Judged {
+        release,
+        plan: empty_plan(),
+        controls,
+        waivers: waivers.into(),
+        upgrade: Vec::new(),
+        upgrade_note: None,
+        access,
+    };
     let error = Error::msg(Kind::Unreachable, "no route to host").untouched("pve2");
     let node = |name: &str, result| NodeReport { node: name.into(), address: "192.0.2.11".into(), result };
     let nodes = vec![node("pve1", Ok(judged)), node("pve2", Err(Failure::of(&error, "pve2")))];
     Report { command: Command::Check { fail_on: Some(Severity::Low) }, nodes }
+}
+
+/// What an upgrade changes, one of it in a node's own words.
+pub fn upgrade() -> Vec<Meaning> {
+    let meaning = |subject: &str| Meaning {
+        subject: subject.into(),
+        change: "VM.Monitor does not exist on PVE 9".into(),
+        todo: "add Sys.Audit".into(),
+    };
+    vec![meaning("role WebDev"), meaning(&format!("role {}", HOSTILE.replace('\n', " ")))]
 }
 
 /// The document of [`report`].

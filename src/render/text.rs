@@ -259,7 +259,15 @@ mod tests {
             control("accounts.root-password", Verdict::advise("set a new one: $6$saltsalt$secretsecret", vec![])),
             control("password.hash", Verdict::not_applicable("no such file")),
         ];
-        Judged { release: Some("9.1.2".into()), plan, controls, waivers: Vec::new(), upgrade: Vec::new(), access: None }
+        Judged {
+            release: Some("9.1.2".into()),
+            plan,
+            controls,
+            waivers: Vec::new(),
+            upgrade: Vec::new(),
+            upgrade_note: None,
+            access: None,
+        }
     }
 
     fn node_of(result: Result<Judged, Failure>) -> NodeReport {

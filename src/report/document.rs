@@ -93,6 +93,9 @@ pub struct Node {
     /// What changes meaning when the node is upgraded (`--against`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upgrade: Vec<Meaning>,
+    /// Why nothing is said of an upgrade although `--against` asks: the node is upgraded already, or its release is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade_note: Option<String>,
     /// Waivers of the site for this node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<WaiverEntry>,
@@ -364,6 +367,7 @@ fn node(report: &NodeReport, command: Command) -> Node {
         controls: Vec::new(),
         drift: Vec::new(),
         upgrade: Vec::new(),
+        upgrade_note: None,
         waivers: Vec::new(),
         access: None,
     };
@@ -375,6 +379,7 @@ fn node(report: &NodeReport, command: Command) -> Node {
             node.controls = judged.controls.iter().map(|one| control(one, judged)).collect();
             node.drift.clone_from(&judged.plan.drift);
             node.upgrade.clone_from(&judged.upgrade);
+            node.upgrade_note.clone_from(&judged.upgrade_note);
             node.waivers = judged.waivers.iter().map(WaiverEntry::new).collect();
             node.access = judged.access.as_ref().map(|accounts| accounts.iter().map(account).collect());
         }

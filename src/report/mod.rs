@@ -61,6 +61,8 @@ pub struct Judged {
     pub waivers: Vec<WaiverResult>,
     /// What changes meaning at an upgrade, where that was asked.
     pub upgrade: Vec<Meaning>,
+    /// Why nothing is said of an upgrade, where that was asked.
+    pub upgrade_note: Option<String>,
     /// PVE's accounts and what they may do, where that was asked for and read.
     pub access: Option<Vec<Account>>,
 }
@@ -203,7 +205,7 @@ impl Judged {
             })
             .collect();
         let waivers = waivers(policy, &controls);
-        Self { release, plan, controls, waivers, upgrade: Vec::new(), access: None }
+        Self { release, plan, controls, waivers, upgrade: Vec::new(), upgrade_note: None, access: None }
     }
 
     /// Counts.
@@ -310,7 +312,15 @@ mod tests {
         };
         let controls = verdicts.into_iter().map(control).collect();
         let plan = testing::empty_plan();
-        Judged { release: None, plan, controls, waivers: Vec::new(), upgrade: Vec::new(), access: None }
+        Judged {
+            release: None,
+            plan,
+            controls,
+            waivers: Vec::new(),
+            upgrade: Vec::new(),
+            upgrade_note: None,
+            access: None,
+        }
     }
 
     fn code(command: Command, verdicts: Vec<Verdict>) -> u8 {

@@ -192,5 +192,15 @@ fn an_upgrade_is_explained_before_it_happens() {
     };
     let eight = run("fresh8.json").stdout;
     assert!(eight.contains("what PVE 9 makes of it") && eight.contains("  - sshd: OpenSSH 10"), "{eight}");
-    assert!(!run("fresh9.json").stdout.contains("what PVE 9 makes of it"));
+    let nine = run("fresh9.json").stdout;
+    assert!(!nine.contains("what PVE 9 makes of it") && nine.contains("\nfresh9 is PVE 9 already\n"), "{nine}");
+    let role = "\n[[access.role]]\nid = \"WebDev\"\nprivileges = [\"VM.Monitor\"]\n";
+    let run =
+        Run::new(&["check", "--against", "pve9", "--profile", "strict"]).file("site.toml", format!("{SITE}{role}"));
+    let wanted = run.capture("fresh8.json").done().stdout;
+    let line = SITE.lines().count() + 2;
+    assert!(
+        wanted.contains(&format!("  - [[access.role]] WebDev of site.toml:{line}: VM.Monitor does not")),
+        "{wanted}"
+    );
 }
