@@ -5,6 +5,7 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::check::{covers, worst_first};
 use super::explain;
+use crate::plan::upgrade::Meaning;
 use crate::report::document::{Control, Document, Node, State, WaiverEntry, WaiverState};
 use crate::report::framework::{Covers, NodeStanding, Requirement, View};
 use crate::sanitize;
@@ -26,6 +27,8 @@ pub fn document(document: &Document) -> std::io::Result<String> {
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let mut suites: Vec<(String, &Node, Vec<Case<'_>>)> =
         document.nodes.iter().map(|node| (node.node.clone(), node, cases(node, document))).collect();
+    let asked = document.nodes.iter().filter(|node| !node.upgrade.is_empty());
+    suites.extend(asked.map(|node| (format!("{}: what PVE 9 makes of it", node.node), node, upgrade(node))));
     if let Some(view) = &document.framework {
         let readable = document.nodes.iter().filter(|node| node.failure.is_none());
         suites
@@ -115,6 +118,16 @@ fn cases<'a>(node: &'a Node, document: &Document) -> Vec<Case<'a>> {
         cases.push((class("waiver"), waiver.control.clone(), outcome, accepted(waiver)));
     }
     cases
+}
+
+/// A case per thing that changes meaning at an upgrade. None counts for the exit code, as nothing is wrong with the node.
+fn upgrade(node: &Node) -> Vec<Case<'_>> {
+    let class = format!("{}.upgrade", node.node);
+    let case = |one: &Meaning| {
+        let outcome = Outcome { element: Some("skipped"), kind: "", message: one.change.clone() };
+        (class.clone(), one.subject.clone(), outcome, format!("hint: {}", one.todo))
+    };
+    node.upgrade.iter().map(case).collect()
 }
 
 /// A case per requirement: the worst of its controls; what is not answered, or only by some of its controls, is skipped,
@@ -250,6 +263,25 @@ mod tests {
           </testsuite>
         </testsuites>
         "#);
+    }
+
+    #[test]
+    fn what_an_upgrade_changes_is_a_suite_that_does_not_fail() {
+        let mut of = testing::document();
+        of.nodes[0].upgrade = testing::upgrade();
+        let xml = document(&of).unwrap();
+        let start = xml.find("<testsuite name=\"pve1: what").unwrap();
+        let end = start + xml[start..].find("</testsuite>").unwrap();
+        insta::assert_snapshot!(xml[start..end].trim_end(), @r#"
+        <testsuite name="pve1: what PVE 9 makes of it" hostname="192.0.2.11" timestamp="2026-06-01T12:00:00" tests="2" failures="0" errors="0" skipped="2">
+            <testcase classname="pve1.upgrade" name="role WebDev">
+              <skipped message="VM.Monitor does not exist on PVE 9">hint: add Sys.Audit</skipped>
+            </testcase>
+            <testcase classname="pve1.upgrade" name="role &lt;script&gt;alert(1)&lt;/script&gt;&quot;&apos;&gt;]]&gt;&amp;amp;\x1b[2J\u{202e}\x00\u{fffe}&lt;/td&gt;{&quot;a&quot;:1} -- END">
+              <skipped message="VM.Monitor does not exist on PVE 9">hint: add Sys.Audit</skipped>
+            </testcase>
+        "#);
+        assert!(xml.contains("tests=\"11\" failures=\"4\" errors=\"2\""), "{xml}");
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! SARIF 2.1.0 (OASIS): a rule per control, a result per control and node.
 
+mod rules;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::controls::Severity;
-use crate::report::document::{Control, Document, Explained, Node, State, WaiverEntry, WaiverState};
+use self::rules::{EXPIRED, Rule, UPGRADE, level_of};
+use crate::report::document::{Control, Document, Node, State, WaiverEntry, WaiverState};
 use crate::report::framework::{Covers, Requirement, View};
 use crate::sanitize;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
-/// The finding about a waiver that is over.
-const EXPIRED: &str = "waiver.expired";
 
 #[derive(Serialize)]
 struct Log {
@@ -101,33 +101,6 @@ struct Relationship {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Rule {
-    id: String,
-    name: String,
-    short_description: Message,
-    full_description: Message,
-    help: Message,
-    default_configuration: Configuration,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    relationships: Vec<Relationship>,
-    properties: Properties,
-}
-
-#[derive(Serialize)]
-struct Configuration {
-    level: &'static str,
-}
-
-#[derive(Serialize)]
-struct Properties {
-    tags: Vec<String>,
-    /// What code scanning sorts by, 0 to 10.
-    #[serde(rename = "security-severity")]
-    security_severity: &'static str,
-}
-
-#[derive(Serialize)]
 struct Message {
     text: String,
 }
@@ -205,17 +178,16 @@ struct LogicalLocation {
 
 /// One pretty-printed log with a final newline.
 pub fn document(document: &Document) -> serde_json::Result<String> {
-    let results = document.nodes.iter().flat_map(|node| findings(node, document)).collect();
     let failed = document.nodes.iter().filter_map(|node| Some((node, node.failure.as_ref()?)));
     let notifications = failed.map(|(node, failure)| Notification {
         level: "error",
         message: message(&format!("{}: {}; {}", failure.state, failure.cause, failure.hint)),
         locations: vec![location(node, None)],
     });
-    let mut rules: Vec<Rule> = document.catalogue.iter().map(|explained| rule(explained, document)).collect();
-    if document.nodes.iter().any(|node| node.waivers.iter().any(|waiver| waiver.state == WaiverState::Expired)) {
-        rules.push(expired_rule());
-    }
+    let rules = rules::rules(document);
+    let place: BTreeMap<String, usize> =
+        rules.iter().enumerate().map(|(index, rule)| (rule.id.clone(), index)).collect();
+    let results = document.nodes.iter().flat_map(|node| findings(node, document, &place)).collect();
     let run = Run {
         tool: Tool {
             driver: Driver {
@@ -277,77 +249,30 @@ fn taxa(control: &str, document: &Document) -> Vec<TaxonReference> {
     document.framework.as_ref().map(of).unwrap_or_default()
 }
 
-fn rule(explained: &Explained, document: &Document) -> Rule {
-    let Explained { id, title, why, checked, naive, references, level, severity } = explained;
-    let help = format!(
-        "{why}\n\nHow it is checked: {checked}\n\nWhat breaks when done naively: {naive}\n\nReferences:\n- {}\n",
-        references.join("\n- ")
-    );
-    let family = id.split('.').next().unwrap_or_default();
-    Rule {
-        id: id.clone(),
-        name: pascal(id),
-        short_description: message(title),
-        full_description: message(why),
-        help: message(&help),
-        default_configuration: Configuration { level: level_of(*severity) },
-        relationships: taxa(id, document)
-            .into_iter()
-            .map(|target| Relationship { target, kinds: ["relevant"] })
-            .collect(),
-        properties: Properties {
-            tags: vec!["security".into(), family.into(), format!("level-{level}")],
-            security_severity: match severity {
-                Severity::Low => "3.0",
-                Severity::Medium => "5.5",
-                Severity::High => "8.0",
-            },
-        },
-    }
-}
-
-fn expired_rule() -> Rule {
-    let text = "No waiver of the site has expired";
-    Rule {
-        id: EXPIRED.into(),
-        name: pascal(EXPIRED),
-        short_description: message(text),
-        full_description: message("An accepted deviation ends on its day; then somebody decides again."),
-        help: message("Put the control right and remove the waiver, or renew it with a new day."),
-        default_configuration: Configuration { level: "warning" },
-        relationships: Vec::new(),
-        properties: Properties { tags: vec!["security".into(), "waiver".into()], security_severity: "5.5" },
-    }
-}
-
-/// `ssh.root-login` → `SshRootLogin`.
-fn pascal(id: &str) -> String {
-    let word = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
-    };
-    id.split(['.', '-']).map(word).collect()
-}
-
-fn findings(node: &Node, document: &Document) -> Vec<Finding> {
-    let rule_index = |id: &str| document.catalogue.iter().position(|explained| explained.id == id);
-    let controls = node
-        .controls
-        .iter()
-        .map(|control| finding(node, control, rule_index(&control.id), taxa(&control.id, document)));
-    let expired = node.waivers.iter().filter(|waiver| waiver.state == WaiverState::Expired);
-    let expired = expired.map(|waiver| Finding {
-        rule_id: EXPIRED.into(),
-        rule_index: Some(document.catalogue.len()),
+fn findings(node: &Node, document: &Document, rules: &BTreeMap<String, usize>) -> Vec<Finding> {
+    let index = |id: &str| rules.get(id).copied();
+    let controls =
+        node.controls.iter().map(|control| finding(node, control, index(&control.id), taxa(&control.id, document)));
+    let other = |id: &str, what: &str, level: &'static str, text: &str| Finding {
+        rule_id: id.into(),
+        rule_index: index(id),
         kind: "fail",
-        level: "warning",
-        message: message(&format!("{}: the waiver {}; {}", waiver.control, waiver.standing(), accepted(waiver))),
+        level,
+        message: message(text),
         locations: vec![location(node, None)],
-        partial_fingerprints: fingerprint(node, &format!("{EXPIRED} {}", waiver.control)),
+        partial_fingerprints: fingerprint(node, &format!("{id} {what}")),
         taxa: Vec::new(),
         suppressions: Vec::new(),
+    };
+    let expired = node.waivers.iter().filter(|waiver| waiver.state == WaiverState::Expired).map(|waiver| {
+        let text = format!("{}: the waiver {}; {}", waiver.control, waiver.standing(), accepted(waiver));
+        other(EXPIRED, &waiver.control, "warning", &text)
     });
-    controls.chain(expired).collect()
+    let upgrade = node.upgrade.iter().map(|one| {
+        let text = format!("{}: {}\nhint: {}", one.subject, one.change, one.todo);
+        other(UPGRADE, &one.subject, "note", &text)
+    });
+    controls.chain(expired).chain(upgrade).collect()
 }
 
 fn finding(node: &Node, control: &Control, rule_index: Option<usize>, taxa: Vec<TaxonReference>) -> Finding {
@@ -389,14 +314,6 @@ fn said(control: &Control) -> String {
 
 fn accepted(waiver: &WaiverEntry) -> String {
     format!("accepted by {} for {} until {}: {}", waiver.owner, waiver.place(), waiver.expires, waiver.reason)
-}
-
-const fn level_of(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "note",
-        Severity::Medium => "warning",
-        Severity::High => "error",
-    }
 }
 
 /// The first file that the evidence names.
@@ -477,6 +394,26 @@ mod tests {
             let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
             assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
         }
+    }
+
+    #[test]
+    fn what_an_upgrade_changes_is_a_note_with_a_rule_of_its_own() {
+        let mut of = testing::document();
+        of.nodes[0].upgrade = testing::upgrade();
+        let log = log(&of);
+        let run = &log["runs"][0];
+        let results = run["results"].as_array().unwrap();
+        let found: Vec<&Value> = results.iter().filter(|one| one["ruleId"] == UPGRADE).collect();
+        assert_eq!(found.len(), 2);
+        for one in &found {
+            let index = usize::try_from(one["ruleIndex"].as_u64().unwrap()).unwrap();
+            assert_eq!(run["tool"]["driver"]["rules"][index]["id"], UPGRADE);
+            assert_eq!((one["kind"].as_str(), one["level"].as_str()), (Some("fail"), Some("note")));
+        }
+        let text = found[0]["message"]["text"].as_str().unwrap();
+        assert_eq!(text, "role WebDev: VM.Monitor does not exist on PVE 9\nhint: add Sys.Audit");
+        assert_ne!(found[0]["partialFingerprints"], found[1]["partialFingerprints"]);
+        assert!(!found[1].to_string().contains('\u{1b}'), "{}", found[1]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::support::run::{Run, SITE, recorded};
 
@@ -50,6 +51,30 @@ fn check_with(arguments: &[&str], capture: Option<&str>) -> String {
     done.stdout
 }
 
+/// A PVE 8 node with `--against pve9`, with a role in an attacker's words among what changes meaning.
+fn against(format: &str) -> String {
+    const PATH: &str = "/etc/pve/user.cfg";
+    let mut capture: Value = serde_json::from_slice(&std::fs::read(recorded("fresh8.json")).unwrap()).unwrap();
+    let mut text = |section: &str, change: &dyn Fn(&str) -> String| {
+        let text = &mut capture["sections"][section]["body"]["text"];
+        let changed = change(text.as_str().unwrap());
+        assert_ne!(Some(changed.as_str()), text.as_str(), "{section}");
+        *text = changed.into();
+    };
+    let old = "user:root@pam:1:0:::root@fresh8.lab.test::\n";
+    let new = format!("role:{}:VM.Monitor:\n{old}", HOSTILE.replace(':', ""));
+    text("files.text", &|all| all.replacen(old, &new, 1));
+    let lines = |all: &str, change: &dyn Fn(&str) -> String| {
+        let line = |line: &str| if line.contains(PATH) { change(line) } else { line.to_owned() };
+        all.lines().map(|one| line(one) + "\n").collect::<String>()
+    };
+    let (was, is) = (format!("\t{}\t", old.len()), format!("\t{}\t", new.len()));
+    text("files.list", &|all| lines(all, &|line| line.replacen(&was, &is, 1)));
+    let digest = Sha256::digest(new.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    text("files.digests", &|all| lines(all, &|_| format!("{digest}  {PATH}")));
+    check_with(&["check", "--against", "pve9", "--format", format], Some(&capture.to_string()))
+}
+
 fn assert_valid(schema: &Value, document: &str) {
     let validator = jsonschema::validator_for(schema).unwrap();
     let document: Value = serde_json::from_str(document).unwrap();
@@ -63,6 +88,7 @@ fn json_is_what_its_published_schema_says() {
     let schema: Value = serde_json::from_str(&Run::new(&["profile", "schema", "--report"]).done().stdout).unwrap();
     assert_valid(&schema, &check("json", None));
     assert_valid(&schema, &check("json", Some(&hostile_capture())));
+    assert_valid(&schema, &against("json"));
 }
 
 #[test]
@@ -76,6 +102,9 @@ fn sarif_is_valid() {
     }
     assert_valid(&schema, &check("sarif", None));
     assert_valid(&schema, &check("sarif", Some(&hostile_capture())));
+    let upgrade = against("sarif");
+    assert_valid(&schema, &upgrade);
+    assert!(upgrade.contains("role <script>") && upgrade.contains("\"ruleId\": \"upgrade.pve9\""), "{upgrade}");
     // With a framework every reference to a requirement leads to the requirement.
     let text = check_with(&["check", "--format", "sarif", "--framework", "cis"], None);
     assert_valid(&schema, &text);
@@ -105,7 +134,10 @@ fn junit_is_valid() {
     let framework = check_with(&["check", "--format", "junit", "--framework", "checklist"], None);
     let rows = framework.matches("classname=\"fresh9.checklist\"").count();
     assert!(rows > 20 && framework.contains("<skipped message=\"outside: "), "{rows} rows\n{framework}");
-    for xml in [check("junit", None), check("junit", Some(&hostile_capture())), framework] {
+    let upgrade = against("junit");
+    let suite = "<testsuite name=\"fresh8: what PVE 9 makes of it\"";
+    assert!(upgrade.contains(suite) && upgrade.contains("name=\"role &lt;script&gt;"), "{upgrade}");
+    for xml in [check("junit", None), check("junit", Some(&hostile_capture())), framework, upgrade] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("report.xml");
         std::fs::write(&file, &xml).unwrap();
