@@ -20,7 +20,9 @@ fn drift(lab: &Lab) -> Vec<(String, String, String, String)> {
 fn assert_drift(lab: &Lab, control: &str, path: &str, by: &str, because: &[&str]) {
     let found = drift(lab);
     let one = found.iter().find(|one| one.0 == control && one.1 == path && one.2 == by);
-    let (.., reason) = one.unwrap_or_else(|| panic!("no {by} for {control} {path}: {found:#?}"));
+    let (.., reason) = one.unwrap_or_else(|| {
+        panic!("no {by} for {control} {path}: {found:#?}\n{}", lab.harden(&["check", "pve1"]).stdout)
+    });
     for part in because {
         assert!(reason.contains(part), "{part}: {reason}");
     }
@@ -102,5 +104,8 @@ fn a_join_is_attributed_to_pve_itself() {
     lab.on("pve2", join);
     let known = || lab.exec("pve1", "grep -q 'config_version: 99' /etc/pve/corosync.conf").status == 0;
     eventually(std::time::Duration::from_secs(90), "pve1 knows of the third member", known);
+    // A reading that falls into the change itself cannot tell who the members are.
+    let told = || drift(&lab).iter().any(|(control, ..)| control == "ssh.root-login");
+    eventually(std::time::Duration::from_secs(90), "the drop-in lacks the third member", told);
     assert_drift(&lab, "ssh.root-login", dropin, "pve", &["the cluster's members or their addresses changed at "]);
 }

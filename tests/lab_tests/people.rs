@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pve_harden::change::{Action, Change, FileImage};
 use pve_harden::controls::{CATALOGUE, Status};
-use pve_harden::facts::{Facts, Reading};
+use pve_harden::facts::Facts;
 use pve_harden::profile::policy::{Policy, Site};
 
+use crate::controls::asked;
 use crate::support::lab::Lab;
 
 const FAMILIES: [&str; 3] = ["password.", "lockout.", "session."];
@@ -16,9 +17,7 @@ const PASSWORD: &str = "Start-77-Qwv.k-x";
 
 /// Everything the three families plan for a fresh node of this release.
 fn planned(facts: &Facts, policy: &Policy) -> Vec<Change> {
-    let mut facts = facts.clone();
-    // The recorded captures were made without asking for this one.
-    facts.files.insert("/etc/security/opasswd".into(), Reading::Absent);
+    let facts = asked(facts.clone(), policy);
     let mut changes = Vec::new();
     for control in CATALOGUE.iter().filter(|c| FAMILIES.iter().any(|family| c.meta().id.starts_with(family))) {
         match control.evaluate(&facts, policy).status {
